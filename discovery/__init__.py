@@ -1,0 +1,1 @@
+"""How devices find and come to trust one another."""

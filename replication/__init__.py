@@ -1,0 +1,1 @@
+"""How copies become the same: signed logs of sealed operations, merged without any key."""

@@ -1,0 +1,93 @@
+"""Canonical CBOR (RFC 8949 §4.2.1): one spelling for each value, limits before anything is allocated.
+
+What is taken: integers of 64 bits, byte strings, text, arrays, maps with text keys,
+true, false and null. No floats, no tags, no indefinite lengths, no duplicate keys. Bytes that do
+not encode back to themselves are refused, so that two replicas can never hash one value in two ways.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import cbor2
+
+from replication.errors import Malformed
+
+MAX_BYTES: Final = 1 << 20
+"""No message, header or body is longer: 1 MiB."""
+
+MAX_DEPTH: Final = 8
+
+
+def _refuse_tag(*_: object) -> Any:
+    raise Malformed("tag")
+
+
+# Known tags have decoders of their own (numbers, dates, regular expressions, shared references ...):
+# each is replaced, since some of them do unbounded work. `tag_hook` sees the rest.
+_KNOWN_TAGS = (*range(6), 25, 28, 29, 30, 35, 36, 37, 43000, 100, 256, 258, 260, 261, 1004, 55799)
+_TAG_DECODERS = {tag: _refuse_tag for tag in _KNOWN_TAGS}
+
+
+def encode(value: Any) -> bytes:
+    """The one canonical form of `value`."""
+    return cbor2.dumps(value, canonical=True)
+
+
+def decode(data: bytes, *, limit: int = MAX_BYTES) -> Any:
+    """The value whose canonical form is exactly `data`.
+
+    Raises Malformed with kind `size`, `cbor`, `tag`, `type` or `canonical`.
+    """
+    if len(data) > limit:
+        raise Malformed("size", f"{len(data)} bytes, at most {limit}")
+    try:
+        value = cbor2.loads(
+            data,
+            max_depth=MAX_DEPTH,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+            strict_hashable_types=True,
+            semantic_decoders=_TAG_DECODERS,
+            tag_hook=_refuse_tag,
+        )
+    except Malformed:
+        raise
+    except Exception as error:  # cbor2 raises many kinds, and some builtin ones, on hostile input
+        raise _refusal(error) from None
+    _check_types(value)
+    # Catches trailing bytes, long integers, unsorted keys: whatever another spelling could be.
+    if cbor2.dumps(value, canonical=True) != data:
+        raise Malformed("canonical")
+    return value
+
+
+def _refusal(error: BaseException) -> Malformed:
+    """cbor2 wraps what a tag decoder raises: our own refusal is looked for underneath."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, Malformed):
+            return Malformed(cause.kind)
+        cause = cause.__cause__ or cause.__context__
+    return Malformed("cbor")
+
+
+def _check_types(value: Any) -> None:
+    kind = type(value)
+    if kind is bytes or kind is str or value is None or kind is bool:
+        return
+    if kind is int:
+        if not -(1 << 63) <= value < 1 << 63:
+            raise Malformed("type", "integer over 64 bits")
+        return
+    if kind is list:
+        for item in value:
+            _check_types(item)
+        return
+    if kind is dict:
+        for key, item in value.items():
+            if type(key) is not str:
+                raise Malformed("type", "map key")
+            _check_types(item)
+        return
+    raise Malformed("type", kind.__name__)
