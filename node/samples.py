@@ -62,12 +62,13 @@ _TAGS = (
     "été",
 )
 _WORDS = (
-    "anchor apple autumn basket beach bottle branch bridge butter candle carpet castle cherry cloud coffee "
-    "corner cotton dance desert dinner dragon eagle engine evening fabric farmer feather finger flower "
-    "forest garden giant ginger glove guitar hammer honey island jacket kettle kitchen ladder lemon letter lion "
-    "marble mirror monkey mountain needle ocean olive orange paper pencil pepper piano pillow planet pocket potato "
-    "rabbit ribbon rocket salad shadow sister spider spring stone sugar summer table thunder ticket tiger "
-    "tomato tower train turtle umbrella valley velvet village window winter yellow zebra"
+    "anchor apple autumn basket beach bottle branch bridge butter candle carpet castle cherry cloud "
+    "coffee corner cotton dance desert dinner dragon eagle engine evening fabric farmer feather finger "
+    "flower forest garden giant ginger glove guitar hammer honey island jacket kettle kitchen ladder "
+    "lemon letter lion marble mirror monkey mountain needle ocean olive orange paper pencil pepper piano "
+    "pillow planet pocket potato rabbit ribbon rocket salad shadow sister spider spring stone sugar "
+    "summer table thunder ticket tiger tomato tower train turtle umbrella valley velvet village window "
+    "winter yellow zebra"
 ).split()
 _PHRASES = (
     "Ask for the branch on the square.",
