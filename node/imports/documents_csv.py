@@ -291,8 +291,9 @@ def _otp(cell: str) -> _Taken:
 
 
 def _days(cell: str) -> _Taken:
-    if re.fullmatch(r"[0-9]{1,5}", cell.strip()):
-        return int(cell), "", True
+    text = cell.strip()  # int() trims too, but not the same characters
+    if re.fullmatch("[0-9]{1,5}", text):
+        return int(text), "", True
     return None, _NO_FIT, False
 
 

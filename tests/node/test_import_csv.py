@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from node.errors import ExitCode, KinringError
@@ -304,6 +304,7 @@ def test_no_secret_is_told() -> None:
 @example(b"name\n\r")
 @example(b'name\n"')
 @example(b"\xff\xfe")
+@settings(deadline=None)
 def test_any_bytes_give_rows_or_a_refusal(data: bytes) -> None:
     for candidate in (data, b"name,note,otp\n" + data):
         try:
@@ -377,6 +378,8 @@ def kept(cell: str, kept_texts: list[str]) -> bool:
 
 
 @given(tables())
+@example([["renew_interval_days"], ["0\x1f"]])
+@settings(max_examples=300, deadline=None)
 def test_nothing_is_lost(table: list[list[str]]) -> None:
     file = io.StringIO(newline="")
     csv.writer(file, quoting=csv.QUOTE_ALL).writerows(table)
@@ -392,6 +395,7 @@ def test_nothing_is_lost(table: list[list[str]]) -> None:
 
 
 @given(password=_TEXT, note=_TEXT, name=_TEXT)
+@settings(deadline=None)
 def test_a_password_arrives_as_it_was_written(password: str, note: str, name: str) -> None:
     file = io.StringIO(newline="")
     csv.writer(file).writerows([["name", "password", "note"], ["x" + name, password, note]])

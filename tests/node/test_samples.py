@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.imports.documents_csv import MAX_CELL, Row, read
@@ -34,6 +34,7 @@ def many() -> list[dict[str, Any]]:
 
 
 @given(seed=st.integers(), count=st.integers(1, 60))
+@settings(deadline=None)
 def test_what_is_written_is_read_back(seed: int, count: int) -> None:
     records = rows(seed, count)
     back = list(read(as_csv(records)))
