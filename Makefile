@@ -1,0 +1,84 @@
+# make setup, make run, make test: all that is needed from a fresh clone. Every package comes from a lock with hashes.
+SHELL := /bin/sh
+.DEFAULT_GOAL := setup
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+CODE := $(wildcard node discovery replication webui simulations)
+SEEDS := 200
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header $(UPGRADE)
+
+.PHONY: setup run test lint types tests simulate planted bench lock package clean
+
+setup: .venv/runtime.stamp
+
+run: setup
+	$(BIN)/kinring up
+
+test: .venv/test.stamp
+	$(MAKE) lint
+	$(MAKE) types
+	$(MAKE) tests
+	$(MAKE) simulate
+
+lint: .venv/test.stamp
+	$(BIN)/ruff check .
+
+types: .venv/test.stamp
+	$(BIN)/mypy $(CODE) tests
+
+# pytest-randomly shuffles; its first lines print the seed that repeats the order (-p randomly_seed=N).
+tests: .venv/test.stamp
+	$(BIN)/python -m pytest -q -n auto
+
+simulate: setup
+	$(BIN)/python -m simulations --seeds $(SEEDS)
+
+# Breaks the code on purpose, one fault at a time: the simulation has to notice each.
+planted: setup
+	$(BIN)/python -m simulations --planted
+
+bench: setup
+	$(BIN)/python -m simulations.bench
+
+# Keeps the versions that still fit; make lock UPGRADE=--upgrade takes the newest.
+lock: .venv/tools.stamp
+	$(COMPILE) requirements/tools.in -o requirements/tools.lock
+	$(COMPILE) requirements/build.in -o requirements/build.lock
+	$(COMPILE) pyproject.toml -o requirements/runtime.lock
+	$(COMPILE) pyproject.toml --extra test -c requirements/runtime.lock -o requirements/test.lock
+
+package: setup
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist .
+
+clean:
+	rm -rf .venv build dist kinring.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@set -e; \
+	for python in "$(PYTHON)" python3 python3.14 python3.13 python3.12 python3.11; do \
+	  [ -n "$$python" ] || continue; \
+	  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	  if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+	    echo "error: $$python cannot make a virtual environment" >&2; \
+	    echo "hint: on Debian, Ubuntu and Raspberry Pi OS: sudo apt-get install python3-venv" >&2; exit 1; \
+	  fi; \
+	  rm -rf .venv; "$$python" -m venv .venv; exit 0; \
+	done; \
+	echo "error: no Python 3.11 or newer was found" >&2; \
+	echo "hint: sudo apt-get install python3 python3-venv (Debian 12 and later), brew install python (macOS)," >&2; \
+	echo "hint: or name one: make setup PYTHON=/path/to/python3" >&2; exit 1
+
+.venv/runtime.stamp: pyproject.toml requirements/runtime.lock requirements/build.lock | $(BIN)/python
+	$(PIP) --require-hashes -r requirements/runtime.lock
+	$(PIP) --require-hashes -r requirements/build.lock
+	$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/test.stamp: requirements/test.lock .venv/runtime.stamp
+	$(PIP) --require-hashes -r requirements/test.lock
+	@touch $@
+
+.venv/tools.stamp: requirements/tools.lock | $(BIN)/python
+	$(PIP) --require-hashes -r requirements/tools.lock
+	@touch $@
