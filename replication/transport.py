@@ -53,6 +53,7 @@ MAX_STRANGERS: Final = 8
 MAX_PER_ADDRESS: Final = 2
 MAX_PER_DEVICE: Final = 2
 
+_READ: Final = 4 << 10
 _SLICE: Final = 64 << 10
 _LONGEST_SLEEP: Final = 60.0
 
@@ -346,12 +347,12 @@ class _Door:
     and a crowd that holds its connections open can't keep anyone out.
     """
 
-    def __init__(self, refused: Counter[str]) -> None:
+    def __init__(self) -> None:
         self._guests: list[_Guest] = []
-        self._refused = refused
 
     @contextmanager
     def admit(self, address: str, recognised: Callable[[], bool]) -> Iterator[None]:
+        """The block is cut short, and raises _Refusal, after ten seconds or when its place is needed."""
         self._make_room(address)
         with trio.move_on_after(ENTRY_SECONDS) as scope:
             guest = _Guest(address, scope, recognised)
@@ -361,7 +362,7 @@ class _Door:
             finally:
                 self._guests.remove(guest)
         if scope.cancelled_caught:
-            self._refused["slow"] += 1
+            raise _Refusal("slow")
 
     def _make_room(self, address: str) -> None:
         guests = [guest for guest in self._guests if not guest.scope.cancel_called]
@@ -394,7 +395,7 @@ class _Listener:
         self._on_peer = on_peer
         self._on_stranger = on_stranger
         self._connections = connections
-        self._door = _Door(connections.refused)
+        self._door = _Door()
         self._strangers: Counter[str] = Counter()
 
     async def handle(self, tcp: trio.SocketStream) -> None:
@@ -405,7 +406,7 @@ class _Listener:
             word = error.kind if isinstance(error, RemoteProtocolError) else str(error)
             self._connections.refused[word] += 1
             log.info("closed a connection: %s", word)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # A fault of ours that a peer found must not end the node. No texts: they may quote data.
             where = traceback.extract_tb(error.__traceback__)[-1]
             log.error("a connection failed: %s at %s:%s", type(error).__name__, where.filename, where.lineno)
@@ -419,7 +420,6 @@ class _Listener:
         except OSError:
             raise _Refusal("handshake") from None  # gone already
         stream = trio.SSLStream(tcp, strangers.context, server_side=True, https_compatible=True)
-        frames = None
         with self._door.admit(address, lambda: stream.context is members.context):
             leaf = await _handshake(stream)
             peer = self._pinned(leaf)
@@ -430,8 +430,6 @@ class _Listener:
             frames = FrameStream(
                 stream, peer=peer, leaf_sha256=leaf, own_leaf_sha256=shown.leaf_sha256, leading=leading
             )
-        if frames is None:
-            return
         # Asked again: it may have been removed while it sent its head. From here on drop() reaches it,
         # and there is no checkpoint in between.
         if self._pinned(leaf) != peer:
@@ -497,7 +495,8 @@ async def _handshake(stream: trio.SSLStream[trio.SocketStream]) -> bytes | None:
 
 async def _answer_upgrade(stream: trio.SSLStream[trio.SocketStream], *, full: bool) -> bytes:
     """Read the request's head and answer 101. Returns what came right behind the head."""
-    http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
+    # h11 looks at the size of what is incomplete: the last read comes on top.
+    http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD - _READ)
     try:
         request = await _read_head(stream, http)
         status = 503 if full else _status(request)
@@ -519,7 +518,7 @@ async def _read_head(stream: trio.SSLStream[trio.SocketStream], http: h11.Connec
     while True:
         event = http.next_event()
         if event is h11.NEED_DATA:
-            data = await stream.receive_some(4096)
+            data = await stream.receive_some(_READ)
             if not data:
                 raise _Refusal("request")
             http.receive_data(bytes(data))
@@ -569,8 +568,8 @@ async def dial(
     Raises Unreachable.
     """
     pin = hashlib.sha256(peer_leaf).digest()
-    stream, leading_pin = await _upgrade(_client_context(pem, peer_leaf), host, port, sni, seconds)
-    if leading_pin != pin:
+    stream, shown = await _upgrade(_client_context(pem, peer_leaf), host, port, sni, seconds)
+    if shown != pin:
         await stream.aclose()
         raise Unreachable("pin")
     return FrameStream(stream, peer=peer, leaf_sha256=pin, own_leaf_sha256=_leaf_sha256(pem))
@@ -579,7 +578,10 @@ async def dial(
 async def dial_stranger(
     host: str, port: int, *, leaf_sha256: bytes, seconds: float = ENTRY_SECONDS
 ) -> FrameStream:
-    """Connect, without showing who we are, to the leaf with that SHA-256 (an invitation's). Raises Unreachable."""
+    """Connect, without showing who we are, to the leaf with that SHA-256 (an invitation's).
+
+    Raises Unreachable.
+    """
     # A name as random as a member's, so that an onlooker cannot tell a newcomer from a member.
     sni = secrets.token_hex(13)
     stream, shown = await _upgrade(_client_context(None, None), host, port, sni, seconds)
@@ -593,11 +595,13 @@ async def _upgrade(
     context: ssl.SSLContext, host: str, port: int, sni: str, seconds: float
 ) -> tuple[_Dialled, bytes]:
     """The upgraded stream and SHA-256 of the leaf at its other end."""
+    if not 0 < port < 1 << 16:  # the resolver would take it modulo 65,536
+        raise Unreachable("address")
     # A request built by hand has no User-Agent and offers no compression.
     url = f"https://[{host}]:{port}/" if ":" in host else f"https://{host}:{port}/"
     headers = {"Host": "kinring", "Connection": "Upgrade", "Upgrade": PROTOCOL}
-    # trust_env: no proxy, no netrc, no key log. Timeouts are ours: httpx's hold for each read alone.
-    client = httpx.AsyncClient(verify=context, trust_env=False, follow_redirects=False, timeout=None)
+    # trust_env: no proxy, no netrc, no key log. httpx's timeout holds for each read alone: see below.
+    client = httpx.AsyncClient(verify=context, trust_env=False, follow_redirects=False, timeout=seconds)
     async with _closed_on_failure(client):
         try:
             request = httpx.Request("GET", url, headers=headers, extensions={"sni_hostname": sni})
@@ -657,6 +661,8 @@ class _Dialled:
 
 def _kind(error: httpx.TransportError) -> str:
     """What is behind httpx's error: its own text is often empty, the cause lies up to three levels down."""
+    if isinstance(error, httpx.TimeoutException):
+        return "timeout"
     causes = list(_causes(error))
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
         return "pin"
@@ -730,7 +736,7 @@ async def drive(
     async def until_end(part: Callable[[], Awaitable[None]]) -> None:
         try:
             await part()
-        except Exception as error:  # raised below, so that it comes without a group around it
+        except Exception as error:  # noqa: BLE001 - raised below, so that it comes without a group around it
             failures.append(error)
         nursery.cancel_scope.cancel()
 
