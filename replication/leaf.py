@@ -25,6 +25,9 @@ FIRST: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 LAST: Final = dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
 """A leaf is always valid: a Raspberry Pi without a clock battery must connect, and time removes nobody."""
 
+_SIGNED_BY_ED25519: Final = bytes.fromhex("300506032b6570 034100")
+"""The end of the certificate up to its signature: algorithm (RFC 8410 §3), bit string of 64 bytes."""
+
 _NAME: Final = re.compile(r"[0-9a-f]{20,64}")
 _ALLOWED: Final = {
     x509.BasicConstraints.oid,
@@ -56,8 +59,8 @@ def _check(der: bytes) -> None:
     key = certificate.public_key()
     if not isinstance(key, Ed25519PublicKey):
         raise Malformed("key-type")
-    # The library leaves the bit string's count of unused bits open: another spelling, another pin.
-    if not der.endswith(b"\x03\x41\x00" + certificate.signature):
+    # What the signature does not cover, the library leaves open: another spelling, another pin.
+    if not der.endswith(_SIGNED_BY_ED25519 + certificate.signature):
         raise Malformed("leaf", "signature")
     _check_extensions(certificate.extensions)
     if (certificate.not_valid_before_utc, certificate.not_valid_after_utc) != (FIRST, LAST):
