@@ -54,13 +54,13 @@ def check_master_password(password: str, *, own_words: Sequence[str]) -> None:
 
 
 def propose_passphrase(words: int = PROPOSED_WORDS) -> str:
-    """Random words joined by '-'. Each adds 12 bits, so that five make 60."""
+    """Random words joined by '-'. Each adds 11 bits, so that five make 55."""
     return "-".join(secrets.choice(passphrase_words()) for _ in range(words))
 
 
 @cache
 def passphrase_words() -> tuple[str, ...]:
-    """The list's 4096 words."""
+    """The 2048 words of the list."""
     lines = _WORD_FILE.read_text("ascii").splitlines()
     return tuple(line for line in lines if line and not line.startswith("#"))
 
