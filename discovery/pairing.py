@@ -17,7 +17,6 @@ from typing import Any, Final
 
 import nacl.bindings
 import nacl.exceptions
-from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from nacl.public import PrivateKey, PublicKey, SealedBox
@@ -26,6 +25,7 @@ from nacl.signing import VerifyKey
 from discovery.invitation import Invitation, OpenInvitation
 from replication.encoding import decode, encode
 from replication.errors import LocalProtocolError, Malformed, Refused, RemoteProtocolError
+from replication.leaf import MAX_LEAF, check_leaf
 
 LABEL_COMMITMENT: Final = b"kinring/1/pairing-commitment"
 LABEL_PROOF: Final = b"kinring/1/pairing-proof"
@@ -36,12 +36,13 @@ LABEL_OFFER_MAC: Final = b"kinring/1/pairing-offer-mac"
 
 VERSION: Final = 1
 NONCE_BYTES: Final = 32
-MAX_LEAF: Final = 2048
 MAX_NAME: Final = 64
 """Characters of a device's name."""
 MAX_OPAQUE: Final = 64 * 1024
 """Bytes of an offer, an answer or a result."""
 MAX_MESSAGE: Final = MAX_OPAQUE + 64
+LINGER_MS: Final = 2_000
+"""How long a session that is over waits for the last word to go out and the peer to close."""
 
 
 class Side(Enum):
@@ -171,7 +172,7 @@ class Complete:
 
 @dataclass(frozen=True)
 class Over:
-    """The other side gave up, or time is up (`timeout`); `kind` is our word or the peer's."""
+    """The other side gave up; `kind` is its word for why."""
 
     kind: str
 
@@ -189,6 +190,8 @@ class PairingSession:
 
     def __init__(self, side: Side, invitation: Invitation, now: int) -> None:
         self.state = State.SHOWN
+        self.ended: str | None = None
+        """Why it is over: `done`, the kind that was raised, `timeout`, or the word of who refused."""
         self._side = side
         self._invitation = invitation
         self._outbox: list[bytes] = []
@@ -212,7 +215,7 @@ class PairingSession:
         try:
             kind, fields = _parse(message)
             if kind is Message.ABORT:
-                self.state = State.SCARED
+                self._end(State.SCARED, fields[0], now)
                 return [Over(fields[0])]
             step = _STEPS[self.state]
             if step.message is not kind or step.sender is self._side:
@@ -220,7 +223,7 @@ class PairingSession:
             self._pass(step, message, now)
             return self._received(kind, fields, now)
         except (Refused, RemoteProtocolError) as error:
-            self._abort(error.kind)
+            self._abort(error.kind, now)
             raise RemoteProtocolError(error.kind) from None
 
     def messages_to_send(self, now: int) -> list[bytes]:
@@ -229,22 +232,27 @@ class PairingSession:
         return messages
 
     def next_timeout(self) -> int | None:
-        """When `handle_timeout` is due; None when it is over."""
-        return None if self.over else self._until
+        """When `handle_timeout` is due."""
+        return self._until
 
-    def handle_timeout(self, now: int) -> list[Event]:
-        """Ends the session if its time is up."""
-        if self.over or now < self._until:
-            return []
-        self._abort("timeout")
-        return [Over("timeout")]
+    def handle_timeout(self, now: int) -> None:
+        """Ends the session if its time is up; the peer is told.
 
-    def refuse(self, reason: str) -> None:
+        Raises RemoteProtocolError with `ended` as its kind two seconds after the end, `done` or not, so that
+        a driver closes what the peer keeps open.
+        """
+        if now < self._until:
+            return
+        if self.ended is not None:
+            raise RemoteProtocolError(self.ended)
+        self._abort("timeout", now)
+
+    def refuse(self, reason: str, now: int) -> None:
         """The person, or the process that decides, says no. `reason` is a word for the peer: [a-z-]{1,32}."""
         if not _is_word(reason):
             raise LocalProtocolError("a reason is one word")
         if not self.over:
-            self._abort(reason)
+            self._abort(reason, now)
 
     def _received(self, kind: Message, fields: list[Any], now: int) -> list[Event]:
         raise NotImplementedError
@@ -259,18 +267,23 @@ class PairingSession:
 
     def _pass(self, step: Step, message: bytes, now: int) -> None:
         self._passed.append(message)
-        self.state = step.then
-        if step.then in _STEPS:
+        if step.then is State.DONE:
+            self._end(State.DONE, "done", now)
+        else:
+            self.state = step.then
             self._until = now + self._wait(step.then)
 
     def _wait(self, state: State) -> int:
         step = _STEPS[state]
         return step.showing_waits if self._side is Side.SHOWING else step.scanning_waits
 
-    def _abort(self, kind: str) -> None:
-        if not self.over:
-            self._outbox = [_encoded(Message.ABORT, kind)]
-        self.state = State.SCARED
+    def _abort(self, kind: str, now: int) -> None:
+        self._outbox = [_encoded(Message.ABORT, kind)]
+        self._end(State.SCARED, kind, now)
+
+    def _end(self, state: State, why: str, now: int) -> None:
+        self.state, self.ended = state, why
+        self._until = now + LINGER_MS
 
 
 class ShowingSession(PairingSession):
@@ -511,8 +524,11 @@ def _hash(label: bytes, data: bytes) -> bytes:
 def _check_device(device: NewDevice) -> None:
     _check_box_key(device.box_key)
     _check_box_key(device.offer_key)
-    _check_leaf(device.leaf)
     check_name(device.name)
+    try:
+        check_leaf(device.leaf)
+    except Malformed as error:
+        raise Refused("leaf", error.kind) from None
 
 
 def _check_box_key(key: bytes) -> None:
@@ -521,17 +537,6 @@ def _check_box_key(key: bytes) -> None:
         nacl.bindings.crypto_scalarmult(b"\x40" * 32, key)
     except (nacl.exceptions.CryptoError, RuntimeError):
         raise Refused("key") from None
-
-
-def _check_leaf(leaf: bytes) -> None:
-    """A certificate that says it is no authority: one that is could vouch for others in a handshake."""
-    try:
-        certificate = x509.load_der_x509_certificate(leaf)
-        authority = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except Exception:  # its parser raises many kinds on hostile input
-        raise Refused("leaf") from None
-    if authority:
-        raise Refused("leaf")
 
 
 _Field = tuple[type[bytes] | type[str] | type[bool], int, int]
@@ -583,9 +588,13 @@ def _fields(value: Any, shape: tuple[_Field, ...], *, skip: int) -> list[Any]:
     if type(value) is not list or len(value) != skip + len(shape):
         raise Malformed("form")
     for field, (kind, least, most) in zip(value[skip:], shape, strict=True):
-        if type(field) is not kind or not least <= (1 if kind is bool else len(field)) <= most:
+        if type(field) is not kind or not least <= _length(field) <= most:
             raise Malformed("form")
     return value[skip:]
+
+
+def _length(field: bytes | str | bool) -> int:
+    return 1 if isinstance(field, bool) else len(field)
 
 
 def _opaque(kind: Message, data: bytes) -> bytes:
