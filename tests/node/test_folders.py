@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -66,7 +68,7 @@ def test_a_data_folder_that_others_may_enter_is_refused_with_the_cure(tmp_path, 
         data_folder(folder)
     assert refusal.value.code is ExitCode.DAMAGED
     assert refusal.value.hint == f"chmod 700 '{folder}'"
-    assert os.system(refusal.value.hint) == 0
+    assert subprocess.run(shlex.split(refusal.value.hint)).returncode == 0
     assert data_folder(folder) == folder
 
 
@@ -153,7 +155,7 @@ def test_the_runtime_folder_is_one_for_each_data_folder(tmp_path, monkeypatch):
 def test_without_a_private_login_folder_the_temporary_one_serves(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     (tmp_path / "open").mkdir()
-    os.chmod(tmp_path / "open", 0o755)
+    os.chmod(tmp_path / "open", 0o744)
     for named in ("", str(tmp_path / "open"), str(tmp_path / "missing")):
         monkeypatch.setenv("XDG_RUNTIME_DIR", named)
         folder = runtime_folder(data_folder(tmp_path / "data"))

@@ -136,7 +136,8 @@ def test_the_file_alone_says_nothing_and_nobody_else_may_read_it(tmp_path):
     assert b"U" * 32 not in path.read_bytes()
     assert bytes.fromhex(token) not in path.read_bytes()
     assert token[:8] not in path.name
-    assert repr(Handle(**KEYS)).endswith("<secret>)") and "UUUU" not in repr(Handle(**KEYS))
+    assert repr(Handle(**KEYS)).endswith("<secret>)")
+    assert "UUUU" not in repr(Handle(**KEYS))
 
 
 def test_lock_deletes_all_and_sweep_what_is_over(tmp_path):

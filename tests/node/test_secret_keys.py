@@ -196,5 +196,5 @@ def test_links_and_open_modes_are_refused(folder, tmp_path):
     path.rename(tmp_path / "elsewhere")
     path.symlink_to(tmp_path / "elsewhere")
     refusal(lambda: SecretKeys(folder).load(PERSON), ExitCode.DAMAGED)
-    os.chmod(folder / "secret-keys", 0o755)
+    os.chmod(folder / "secret-keys", 0o740)
     refusal(lambda: SecretKeys(folder).load(OTHER), ExitCode.DAMAGED)
