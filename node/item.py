@@ -1,0 +1,335 @@
+"""What a vault holds: items, their fields, and how live dots read.
+
+Pure. The merge knows only which dots are live at opaque targets; here they get their meaning: a field over
+the base, a set by member, a delete by the list of what it saw. Mirrors docs/spec/item.md.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from replication.encoding import encode
+from replication.errors import Malformed
+
+BASE: Final = ".base"
+STATE: Final = ".state"
+ROSTER: Final = ".roster"
+TAGS: Final = "tags"
+FORM: Final = "form_fields"
+
+TEXT_FIELDS: Final = (
+    "kind", "label", "description", "username", "password", "email", "phone", "address", "website_url",
+    "category", "otp", "icon", "notes", "expires_at", "due_at",
+)  # fmt: skip
+FIELDS: Final = (*TEXT_FIELDS, "favorite", "renew_interval_days")
+SECRET_FIELDS: Final = ("password", "otp", "notes", FORM)
+KINDS: Final = ("Logins", "Contacts", "Notes", "Custom")
+
+MAX_FIELD: Final = 32 * 1024
+"""Bytes of one field's text in UTF-8."""
+MAX_NAME: Final = 256
+"""Bytes of a label, a tag or a custom field's name."""
+MAX_MEMBERS: Final = 64
+"""Tags, and custom fields, of one item."""
+MAX_ITEM: Final = 512 * 1024
+"""Bytes of all fields of one item when it is made."""
+BASE_ROOM: Final = 24 * 1024
+"""Bytes of fields in a base; a longer field gets an op of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A live op, opened. `order` (wall time, dot) says which of several shows first; it decides nothing else."""
+
+    dot: bytes
+    author: bytes
+    wall_time: int
+    name: str
+    member: str
+    value: Any = field(repr=False)
+
+    @property
+    def order(self) -> tuple[int, bytes]:
+        return (self.wall_time, self.dot)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One of the values of a field: the only one, or one side of a conflict."""
+
+    value: Any = field(repr=False)
+    author: bytes
+    wall_time: int
+    dot: bytes
+
+
+@dataclass(slots=True)
+class Item:
+    """A record as it reads."""
+
+    record: bytes
+    fields: dict[str, Any] = field(default_factory=dict, repr=False)
+    tags: list[str] = field(default_factory=list)
+    form_fields: dict[str, str] = field(default_factory=dict, repr=False)
+    conflicts: dict[str, list[Candidate]] = field(default_factory=dict, repr=False)
+    """Field (`form_fields.NAME` for a custom one) to its values, the one that shows first."""
+    deleted: bool = False
+    revived: bool = False
+    """Someone deleted it, someone else changed it apart: it is back, and marked."""
+    created_at: int = 0
+    updated_at: int = 0
+    stub: bool = False
+    """No base is there to be read."""
+
+
+def read_item(record: bytes, ops: Iterable[Opened]) -> Item:
+    """The meaning of a record's live ops; the same for every order of them."""
+    registers: dict[tuple[str, str], list[Opened]] = {}
+    for op in ops:
+        registers.setdefault((op.name, op.member), []).append(op)
+    for found in registers.values():
+        found.sort(key=lambda op: op.order, reverse=True)
+    item = Item(record)
+    bases = registers.pop((BASE, ""), [])
+    states = registers.pop((STATE, ""), [])
+    registers.pop((ROSTER, ""), None)
+    item.stub = not bases
+    values = _base_values(bases)
+    for (name, member), found in registers.items():
+        if name != TAGS:
+            values[(name, member)] = [Candidate(op.value, op.author, op.wall_time, op.dot) for op in found]
+    _read_fields(item, values)
+    item.tags = _read_tags(values, registers)
+    written = [op for found in registers.values() for op in found] + bases
+    _read_state(item, states, {op.dot for op in written})
+    times = [op.wall_time for op in written + states]
+    item.created_at = min((op.wall_time for op in bases), default=min(times, default=0))
+    item.updated_at = max(times, default=0)
+    return item
+
+
+def _base_values(bases: list[Opened]) -> dict[tuple[str, str], list[Candidate]]:
+    values: dict[tuple[str, str], list[Candidate]] = {}
+    for base in reversed(bases):  # the one that shows first is put in last
+        content = base.value if type(base.value) is dict else {}
+        for name, value in content.items():
+            if name == TAGS and type(value) is list:
+                pairs = [((TAGS, tag), True) for tag in value if type(tag) is str]
+            elif name == FORM and type(value) is dict:
+                pairs = [((FORM, member), text) for member, text in value.items()]
+            else:
+                pairs = [((name, ""), value)]
+            for key, text in pairs:
+                values[key] = [Candidate(text, base.author, base.wall_time, base.dot)]
+    return values
+
+
+def _read_fields(item: Item, values: dict[tuple[str, str], list[Candidate]]) -> None:
+    for (name, member), candidates in sorted(values.items()):
+        if name == TAGS:
+            continue
+        shown = candidates[0].value
+        distinct = {encode(candidate.value) for candidate in candidates}
+        if len(distinct) > 1:
+            key = f"{FORM}.{member}" if name == FORM else name
+            item.conflicts[key] = _one_of_each(candidates)
+        if shown is None:
+            continue
+        if name == FORM:
+            item.form_fields[member] = shown
+        else:
+            item.fields[name] = shown
+
+
+def _one_of_each(candidates: list[Candidate]) -> list[Candidate]:
+    seen: set[bytes] = set()
+    kept = []
+    for candidate in candidates:
+        if (key := encode(candidate.value)) not in seen:
+            seen.add(key)
+            kept.append(candidate)
+    return kept
+
+
+def _read_tags(
+    values: dict[tuple[str, str], list[Candidate]], registers: dict[tuple[str, str], list[Opened]]
+) -> list[str]:
+    present = {member for name, member in values if name == TAGS}
+    for (name, member), found in registers.items():
+        if name == TAGS:
+            # Two who said otherwise apart: present wins.
+            present.discard(member)
+            if any(op.value is True for op in found):
+                present.add(member)
+    return sorted(present)
+
+
+def _read_state(item: Item, states: list[Opened], written: set[bytes]) -> None:
+    if not states or any(op.value == ["alive"] for op in states):
+        return
+    seen: set[bytes] = set()
+    for op in states:
+        match op.value:
+            case ["deleted", list(dots)]:
+                seen |= {dot for dot in dots if type(dot) is bytes}
+    item.deleted = written <= seen
+    item.revived = not item.deleted
+
+
+def clean_fields(changes: dict[str, Any]) -> dict[str, Any]:
+    """Changes as they are written: known fields, of the right type, within their limits. An empty text or
+    None empties a field. Raises Malformed with kind `field`, whose detail names the field."""
+    cleaned: dict[str, Any] = {}
+    for name, value in changes.items():
+        if name == TAGS:
+            cleaned[name] = _clean_tags(value)
+        elif name == FORM:
+            cleaned[name] = _clean_form(value)
+        elif name in FIELDS:
+            cleaned[name] = _clean_value(name, value)
+        else:
+            raise Malformed("field", f"{name!r} is no field")
+    return cleaned
+
+
+def _clean_value(name: str, value: Any) -> Any:
+    if value is None or value == "":
+        return None
+    if name == "favorite":
+        if type(value) is not bool:
+            raise Malformed("field", "favorite is true or false")
+        return value
+    if name == "renew_interval_days":
+        if type(value) is not int or not 0 <= value <= 36_500:
+            raise Malformed("field", "renew_interval_days is a number of days, at most 36500")
+        return value
+    if type(value) is not str:
+        raise Malformed("field", f"{name} is text")
+    if name == "kind" and value not in KINDS:
+        raise Malformed("field", f"kind is one of {', '.join(KINDS)}")
+    return _text(name, value, MAX_NAME if name in ("label", "category") else MAX_FIELD)
+
+
+def _text(name: str, value: Any, most: int) -> str:
+    if type(value) is not str:
+        raise Malformed("field", f"{name} is text")
+    try:
+        size = len(value.encode("utf-8"))
+    except UnicodeEncodeError:
+        raise Malformed("field", f"{name} is not valid Unicode") from None
+    if size > most:
+        raise Malformed("field", f"{name} has {size} bytes, at most {most}")
+    return value
+
+
+def _clean_tags(value: Any) -> list[str]:
+    if type(value) not in (list, tuple) or len(value) > MAX_MEMBERS:
+        raise Malformed("field", f"tags is a list of at most {MAX_MEMBERS}")
+    tags = {_text("a tag", unicodedata.normalize("NFC", str(tag)).strip(), MAX_NAME) for tag in value}
+    return sorted(tags - {""})
+
+
+def _clean_form(value: Any) -> dict[str, str | None]:
+    if type(value) is not dict or len(value) > MAX_MEMBERS:
+        raise Malformed("field", f"form_fields holds at most {MAX_MEMBERS}")
+    return {
+        _text("a custom field's name", name, MAX_NAME): None if text in (None, "") else
+        _text("a custom field", text, MAX_FIELD)
+        for name, text in value.items() if name != ""
+    }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One op to be written: a register of a record and the value it gets."""
+
+    name: str
+    member: str
+    value: Any = field(repr=False)
+
+
+def writes_for_new(cleaned: dict[str, Any]) -> list[Write]:
+    """The ops of a new item: a base with all that fits, an op for each long field. Raises Malformed `field`."""
+    if len(encode(cleaned)) > MAX_ITEM:
+        raise Malformed("field", f"an item holds at most {MAX_ITEM // 1024} KiB when it is made")
+    base: dict[str, Any] = {}
+    apart: list[Write] = []
+    room = BASE_ROOM
+    for name, value in sorted(cleaned.items(), key=lambda pair: len(encode(pair[1]))):
+        if value is None or value in ([], {}):
+            continue
+        if name == FORM:
+            value = {member: text for member, text in value.items() if text is not None}
+        size = len(encode(value))
+        if size <= room:
+            base[name] = value
+            room -= size
+        elif name == FORM:
+            apart += [Write(FORM, member, text) for member, text in sorted(value.items())]
+        elif name == TAGS:
+            apart += [Write(TAGS, member, True) for member in value]
+        else:
+            apart.append(Write(name, "", value))
+    members = [[write.name, write.member] for write in apart if write.member]
+    if members:
+        apart.append(Write(ROSTER, "", members))
+    return [Write(BASE, "", base), *apart]
+
+
+def writes_for_change(item: Item, cleaned: dict[str, Any]) -> list[Write]:
+    """The ops of a partial change: only what differs from what shows, and whatever settles a conflict.
+
+    `tags` is the whole new list; `form_fields` names the custom fields to set, None empties one.
+    """
+    writes: list[Write] = []
+    for name, value in cleaned.items():
+        if name == TAGS:
+            wanted, held = set(value), set(item.tags)
+            writes += [Write(TAGS, tag, True) for tag in sorted(wanted - held)]
+            writes += [Write(TAGS, tag, False) for tag in sorted(held - wanted)]
+        elif name == FORM:
+            for member, text in value.items():
+                if item.form_fields.get(member) != text or f"{FORM}.{member}" in item.conflicts:
+                    writes.append(Write(FORM, member, text))
+        elif item.fields.get(name) != value or name in item.conflicts:
+            writes.append(Write(name, "", value))
+    return writes
+
+
+def roster_members(values: Iterable[Any]) -> set[tuple[str, str]]:
+    """The (field, member) registers that a record's rosters name: where to look beside the base's.
+
+    A roster only grows, so those written apart simply add up.
+    """
+    found = set()
+    for value in values:
+        for pair in value if type(value) is list else ():
+            match pair:
+                case [str(name), str(member)] if name in (TAGS, FORM) and member:
+                    found.add((name, member))
+    return found
+
+
+def matches(item: Item, query: str) -> bool:
+    """Whether an item shows `query` (any case) in what may be searched; never in a secret field."""
+    wanted = query.casefold()
+    texts: Iterable[Any] = (
+        item.fields.get(name)
+        for name in ("label", "username", "email", "website_url", "description", "category", "phone", "address")
+    )
+    return any(wanted in text.casefold() for text in texts if type(text) is str) or any(
+        wanted in tag.casefold() for tag in item.tags
+    )
+
+
+def fingerprint(values: dict[str, Any]) -> bytes:
+    """The canonical form of an item's filled fields: equal for equal content."""
+    filled = {name: value for name, value in values.items() if value not in (None, "", [], {}, False)}
+    if type(filled.get(TAGS)) is list:
+        filled[TAGS] = sorted(filled[TAGS])
+    return encode(filled)
+
+

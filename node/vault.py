@@ -1,0 +1,757 @@
+"""What a person reads and writes: every vault they were granted, opened. The only caller of seal and open.
+
+A write seals, and appends one entry to the person's own log in one transaction; the screen on both sides
+comes from the same merge. Reading one item opens that item's ops alone; lists and searches open each live
+op once and are kept up to date from what arrived since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from dataclasses import field as attribute
+from typing import Any, Final
+
+from node.errors import ExitCode, KinringError
+from node.grants import epoch_keys, epoch_statement, grant_statement, missing_grants
+from node.item import (
+    BASE, FIELDS, FORM, KINDS, ROSTER, STATE, TAGS, Candidate, Item, Opened, Write, clean_fields,
+    fingerprint, matches, read_item, roster_members, writes_for_change, writes_for_new,
+)  # fmt: skip
+from node.keyholder import Unlocked
+from node.sealing import Opener, Place, Sealer, Unopened, Value, VaultKeys, target
+from replication.entry import Op, make_dot
+from replication.errors import Malformed
+from replication.membership import READS, SHARED, SUITE, VAULT, WRITES, State
+from replication.replica import Draft, Position, Replica, StoredOp
+
+BATCH_ROWS: Final = 256
+BATCH_BYTES: Final = 512 * 1024
+"""An import writes entries of about this size: each is whole or not there at all."""
+REBUILD_OVER: Final = 2000
+"""More changed targets than this, and opening everything anew is quicker."""
+VAULT_FIELDS: Final = ("title", "kind", "icon")
+MAX_TITLE: Final = 256
+
+Progress = Callable[[int, int], bool | None]
+
+
+@dataclass(frozen=True, slots=True)
+class VaultView:
+    vault_id: str
+    title: str
+    kind: str
+    icon: str
+    items: int
+    created_at: int
+    updated_at: int
+    can_write: bool
+    deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateView:
+    """One side of a conflict."""
+
+    value: Any = attribute(repr=False)
+    author: str
+    device: str
+    at: int
+    dot: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictView:
+    item_id: str
+    vault_id: str
+    label: str
+    field: str
+    candidates: list[CandidateView]
+
+
+@dataclass(frozen=True, slots=True)
+class VersionView:
+    """One value that a field has had. `at`: milliseconds since 1970, by the clock of who wrote it."""
+
+    field: str
+    value: Any = attribute(repr=False)
+    author: str
+    device: str
+    at: int
+    current: bool
+    dot: str
+
+
+@dataclass(frozen=True, slots=True)
+class ItemView:
+    item_id: str
+    vault_id: str
+    version: int
+    """How many writes this device knows of; the same on every device that holds the same entries."""
+    deleted: bool
+    revived: bool
+    created_at: int
+    updated_at: int
+    fields: dict[str, Any] = attribute(repr=False)
+    tags: list[str]
+    form_fields: dict[str, str] = attribute(repr=False)
+    conflicts: dict[str, list[CandidateView]] = attribute(repr=False)
+
+    @property
+    def label(self) -> str:
+        return str(self.fields.get("label") or self.fields.get("website_url") or self.item_id[:8])
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    total: int
+    items: list[ItemView]
+
+
+@dataclass(slots=True)
+class ImportCount:
+    """What became of the rows given: imported + duplicate + failed, and the rest if it was stopped."""
+
+    imported: int = 0
+    duplicate: int = 0
+    failed: list[tuple[int, str]] = attribute(default_factory=list)
+    """Index of the row, and why."""
+    stopped: bool = False
+
+
+class _Model:
+    """The live ops of one vault, opened: by target, and by the record they belong to."""
+
+    def __init__(self) -> None:
+        self.ops: dict[bytes, list[tuple[bytes, Opened]]] = {}
+        self.records: dict[bytes, set[bytes]] = {}
+        self.items: dict[bytes, Item] = {}
+
+    def put(self, op_target: bytes, opened: list[tuple[bytes, Opened]]) -> None:
+        for record, _ in self.ops.pop(op_target, ()):
+            self.records[record].discard(op_target)
+            self.items.pop(record, None)
+        if opened:
+            self.ops[op_target] = opened
+        for record, _ in opened:
+            self.records.setdefault(record, set()).add(op_target)
+            self.items.pop(record, None)
+
+    def item(self, record: bytes) -> Item:
+        if record not in self.items:
+            targets = self.records.get(record, ())
+            self.items[record] = read_item(record, [o for t in targets for _, o in self.ops[t]])
+        return self.items[record]
+
+
+class Vaults:
+    """Every vault that one signed-in person may read. Ids are hex strings; errors are KinringErrors."""
+
+    def __init__(
+        self, replica: Replica, unlocked: Unlocked, *,
+        random_bytes: Callable[[int], bytes], clock: Callable[[], int],
+    ) -> None:  # fmt: skip
+        self._replica = replica
+        self._unlocked = unlocked
+        self._random = random_bytes
+        self._clock = clock
+        self._heads: tuple[bytes, ...] | None = None
+        self._keys: dict[bytes, dict[bytes, VaultKeys]] = {}
+        self._openers: dict[int, Opener | None] = {}
+        self._models: dict[bytes, _Model] = {}
+        self._seen = -1
+        self.unopened: dict[str, str] = {}
+        """Live ops that do not open: dot to the reason. Put aside, shown and counted."""
+
+    @property
+    def person_id(self) -> str:
+        return self._unlocked.person.hex()
+
+    @property
+    def username(self) -> str:
+        return self._unlocked.username
+
+    # Keys
+
+    def _state(self) -> State:
+        """The family, and the vault keys it grants us, as they are now."""
+        membership = self._replica.membership()
+        state = membership.state()
+        if (heads := membership.heads()) != self._heads:
+            me, box = self._unlocked.keyholder, self._unlocked.box
+            before = {vault: set(held) for vault, held in self._keys.items()}
+            self._keys = {
+                vault: epoch_keys(state, vault, me, box)
+                for vault in state.vaults
+                if state.right(vault, self._unlocked.person) >= READS
+            }
+            self._keys = {vault: held for vault, held in self._keys.items() if held}
+            if self._heads is not None and {v: set(k) for v, k in self._keys.items()} != before:
+                self._forget_models()
+            self._heads = heads
+        return state
+
+    def _forget_models(self) -> None:
+        self._models.clear()
+        self._openers.clear()
+        self._seen = -1
+
+    def _opener(self, entry: int) -> Opener | None:
+        if entry not in self._openers:
+            info = self._replica.info(entry)
+            keys = self._keys.get(info.vault, {}).get(info.epoch)
+            place = Place(self._replica.family or b"", info.vault, info.epoch, info.suite, info.log, info.seq)
+            try:
+                found = Opener(keys, place, info.salt, info.commitment) if keys else None
+            except Unopened as error:
+                self.unopened[make_dot(info.hash, 0).hex()] = error.kind
+                found = None
+            if len(self._openers) > 4096:
+                self._openers.clear()
+            self._openers[entry] = found
+        return self._openers[entry]
+
+    def _open(self, op: StoredOp) -> tuple[bytes, Opened] | None:
+        """(record, op), or None for what reads as nothing: no value, no key yet, or put aside."""
+        opener = self._opener(op.entry)
+        if opener is None or op.sealed is None:
+            return None
+        info = self._replica.info(op.entry)
+        dot = make_dot(info.hash, op.index)
+        try:
+            value: Value = opener.open(op.index, op.target, op.sealed)
+        except Unopened as error:
+            self.unopened[dot.hex()] = error.kind
+            return None
+        return value.record, Opened(dot, info.author, info.wall_time, value.name, value.member, value.value)
+
+    # Reading one record
+
+    def _lookup(self, vault: bytes, record: bytes) -> list[Opened]:
+        """A record's live ops, found by their targets: nothing else of the vault is opened."""
+        key = self._target_key(vault)
+        first = self._opened_at(vault, record, [target(key, record, name) for name in (BASE, STATE, ROSTER)])
+        members = roster_members(op.value for op in first if op.name == ROSTER)
+        for op in first:
+            if op.name == BASE and type(op.value) is dict:
+                members |= {(TAGS, tag) for tag in op.value.get(TAGS, ())}
+                members |= {(FORM, name) for name in op.value.get(FORM, ())}
+        names = VAULT_FIELDS if record == vault else (*FIELDS, "name")
+        targets = [target(key, record, name) for name in names]
+        targets += [target(key, record, name, member) for name, member in sorted(members)]
+        return first + self._opened_at(vault, record, targets)
+
+    def _opened_at(self, vault: bytes, record: bytes, targets: list[bytes]) -> list[Opened]:
+        opened = (self._open(op) for op in self._replica.ops_at(vault, targets))
+        return [found[1] for found in opened if found and found[0] == record]
+
+    def _target_key(self, vault: bytes) -> bytes:
+        return next(iter(self._keys[vault].values())).target_key
+
+    def _find(self, item_id: str) -> tuple[bytes, bytes, Item]:
+        """(vault, record, item). Raises KinringError NOT_FOUND."""
+        record = _id(item_id, "account")
+        self._state()
+        for vault in self._keys:
+            if record == vault:
+                continue
+            if vault in self._models:
+                self._refresh()
+                if record in self._models[vault].records and self._models[vault].records[record]:
+                    return vault, record, self._models[vault].item(record)
+            elif ops := self._lookup(vault, record):
+                return vault, record, read_item(record, ops)
+        raise KinringError("there is no such account", "list them with get-accounts", ExitCode.NOT_FOUND)
+
+    # The read model
+
+    def _model(self, vault: bytes) -> _Model:
+        self._state()
+        self._refresh()
+        if vault not in self._models:
+            if self._seen < 0:
+                self._seen = self._replica.last_id()
+            model = _Model()
+            grouped: dict[bytes, list[tuple[bytes, Opened]]] = {}
+            for op in self._replica.live_ops(vault):
+                if (found := self._open(op)) is not None:
+                    grouped.setdefault(op.target, []).append(found)
+            for op_target, opened in grouped.items():
+                model.put(op_target, opened)
+            self._models[vault] = model
+        return self._models[vault]
+
+    def _refresh(self) -> bool:
+        """Bring the read models up to what is stored now; whether anything was new."""
+        newest = self._replica.last_id()
+        if self._seen < 0 or newest == self._seen:
+            return False
+        changed = self._replica.changed_targets(self._seen)
+        self._seen = newest
+        for vault, targets in changed.items():
+            model = self._models.get(vault)
+            if model is None:
+                continue
+            if len(targets) > REBUILD_OVER:
+                del self._models[vault]
+                continue
+            for op_target in targets:
+                opened = (self._open(op) for op in self._replica.ops_at(vault, [op_target]))
+                model.put(op_target, [found for found in opened if found])
+        return True
+
+    def changed(self) -> bool:
+        """Whether something was saved or arrived since this was last asked."""
+        self._state()
+        if self._seen < 0:
+            self._seen = self._replica.last_id()
+        return self._refresh()
+
+    # Writing
+
+    def _write(self, vault: bytes, writes: Sequence[tuple[bytes, Write]], *, fresh: bool = False) -> None:
+        """Append one entry with `writes` (record, what). `fresh`: records made just now, nothing to replace."""
+        state = self._state()
+        if state.right(vault, self._unlocked.person) < WRITES:
+            raise KinringError("this vault may only be read", "ask its owner for the right to write", ExitCode.FORBIDDEN)
+        self._grant_missing(state, vault)
+        me = self._unlocked
+        self._replica.append(
+            me.keyholder, me.sign, lambda p: self._draft(p, vault, writes, fresh=fresh), self._clock()
+        )
+
+    def _draft(self, position: Position, vault: bytes, writes: Sequence[tuple[bytes, Write]], *, fresh: bool) -> Draft:
+        held = position.state.vaults[vault]
+        epoch = held.newest_epoch()
+        keys = self._keys.get(vault, {}).get(epoch or b"")
+        if epoch is None or keys is None:
+            raise KinringError("this vault's newest key has not arrived here yet",
+                               "bring this device together with one that has it", ExitCode.LOCKED)  # fmt: skip
+        place = Place(position.family, vault, epoch, held.suite, position.log, position.seq)
+        sealer = Sealer(keys, place, self._random)
+        ops = []
+        for record, write in writes:
+            op_target = target(keys.target_key, record, write.name, write.member or None)
+            replaces = () if fresh else self._replaceable(vault, op_target)
+            ops.append(Op(op_target, replaces, sealer.seal(op_target, record, write.name, write.member, write.value)))
+        return Draft(ops=tuple(ops), vault=vault, epoch=epoch, suite=held.suite, salt=sealer.salt,
+                     commitment=sealer.commitment)  # fmt: skip
+
+    def _replaceable(self, vault: bytes, op_target: bytes) -> tuple[bytes, ...]:
+        """The live dots that we can open: one whose key has not come yet is not overwritten unseen."""
+        dots = []
+        for op in self._replica.ops_at(vault, [op_target]):
+            if op.sealed is None or self._opener(op.entry) is not None:
+                dots.append(make_dot(self._replica.info(op.entry).hash, op.index))
+        return tuple(sorted(dots))
+
+    def _grant_missing(self, state: State, vault: bytes) -> None:
+        """Whoever writes next hands the key on to readers who lack it."""
+        epoch = state.vaults[vault].newest_epoch()
+        keys = self._keys.get(vault, {}).get(epoch or b"")
+        if epoch is None or keys is None:
+            return
+        statements = []
+        for person, recipients in missing_grants(state, vault, epoch).items():
+            right = state.vaults[vault].rights.get(person, WRITES)
+            statements.append(grant_statement(state.family, vault, epoch, keys, person, right, recipients))
+        if statements:
+            me = self._unlocked
+            self._replica.append(
+                me.keyholder, me.sign, lambda _: Draft(statements=tuple(statements)), self._clock()
+            )
+
+    def grant_missing(self) -> None:
+        """Hand on every key that a reader lacks: called at unlock, so that nobody waits for a write."""
+        with self._replica.transaction():
+            state = self._state()
+            for vault in list(self._keys):
+                if state.right(vault, self._unlocked.person) >= READS:
+                    self._grant_missing(state, vault)
+
+    # Vaults
+
+    def create_vault(self, title: str, kind: str = "Logins", icon: str = "") -> str:
+        """A new vault of this person's own. Raises KinringError INVALID, CONFLICT for a title in use."""
+        values = _vault_values(title, kind, icon)
+        if any(view.title == title for view in self.vaults()):
+            raise KinringError(f"there is a vault {title!r} already", "choose another title", ExitCode.CONFLICT)
+        state = self._state()
+        me = self._unlocked
+        keys = VaultKeys(self._random(32), self._random(32))
+        mine = {key: state.keyholders[key].box_key for key in state.keyholders_of(me.person)}
+        if me.person in state.papers:
+            mine[state.papers[me.person].sign_key] = state.papers[me.person].box_key
+        made = [VAULT, SHARED, self._random(16)]
+        vault = b""
+
+        def make(position: Position) -> Draft:
+            nonlocal vault
+            vault = position.statement_hash(0, made)[:16]
+            first = epoch_statement(position.family, vault, keys, mine)
+            return Draft(statements=(made, [SUITE, vault, 1, [1, 2], self._suite(state)], first))
+
+        with self._replica.transaction():
+            self._replica.append(me.keyholder, me.sign, make, self._clock())
+            self._state()
+            self._write(vault, [(vault, Write(BASE, "", values))], fresh=True)
+        return vault.hex()
+
+    def _suite(self, state: State) -> int:
+        """A new vault writes as this person's others do."""
+        own = [vault.suite for vault in state.vaults.values() if self._unlocked.person in vault.rights]
+        return own[0] if own else 1
+
+    def set_title(self, vault: bytes, title: str, kind: str) -> None:
+        """The first writing of a vault that was made with its person."""
+        self._write(vault, [(vault, Write(BASE, "", _vault_values(title, kind, "")))], fresh=True)
+
+    def update_vault(
+        self, vault_id: str, *, title: str | None = None, kind: str | None = None, icon: str | None = None
+    ) -> None:
+        view = self.vault(vault_id)
+        values = _vault_values(title or view.title, kind or view.kind, view.icon if icon is None else icon)
+        vault = _id(vault_id, "vault")
+        old = {"title": view.title, "kind": view.kind, "icon": view.icon}
+        writes = [(vault, Write(name, "", value)) for name, value in values.items() if value != old[name]]
+        if writes:
+            with self._replica.transaction():
+                self._write(vault, writes)
+
+    def delete_vault(self, vault_id: str) -> None:
+        """Into the bin, with all that it holds; `restore_vault` brings it back."""
+        vault = _id(self.vault(vault_id).vault_id, "vault")
+        with self._replica.transaction():
+            self._write_state(vault, vault)
+
+    def restore_vault(self, vault_id: str) -> None:
+        vault = _id(self.vault(vault_id).vault_id, "vault")
+        with self._replica.transaction():
+            self._write(vault, [(vault, Write(STATE, "", ["alive"]))])
+
+    def vaults(self, *, deleted: bool = False, count: bool = False) -> list[VaultView]:
+        """The vaults that may be read, in the order they were made. `count`: also how many items each has."""
+        state = self._state()
+        views = (self._vault_view(state, v, count=count) for v in self._keys if v != state.directory)
+        return [view for view in views if view.deleted is deleted]
+
+    def vault(self, vault_id: str) -> VaultView:
+        """Raises KinringError NOT_FOUND."""
+        vault = _id(vault_id, "vault")
+        state = self._state()
+        if vault not in self._keys or vault == state.directory:
+            raise KinringError("there is no such vault", "list them with get-vaults", ExitCode.NOT_FOUND)
+        return self._vault_view(state, vault, count=False)
+
+    def _vault_view(self, state: State, vault: bytes, *, count: bool) -> VaultView:
+        about = self._models[vault].item(vault) if vault in self._models else read_item(vault, self._lookup(vault, vault))
+        items = 0
+        if count:
+            items = sum(not item.deleted for item in self._items_of(vault))
+        return VaultView(
+            vault.hex(), str(about.fields.get("title", vault.hex()[:8])), str(about.fields.get("kind", "Logins")),
+            str(about.fields.get("icon") or ""), items, about.created_at, about.updated_at,
+            state.right(vault, self._unlocked.person) >= WRITES, about.deleted,
+        )  # fmt: skip
+
+    # Items
+
+    def create_item(self, vault_id: str, fields: dict[str, Any]) -> str:
+        """A new item; its id. Raises KinringError INVALID naming the field, NOT_FOUND, FORBIDDEN."""
+        view = self.vault(vault_id)
+        vault, record = _id(vault_id, "vault"), self._random(16)
+        with _told():
+            writes = writes_for_new(clean_fields({"kind": view.kind, **fields}))
+        with self._replica.transaction():
+            self._write(vault, [(record, write) for write in writes], fresh=True)
+        return record.hex()
+
+    def item(self, item_id: str) -> ItemView:
+        vault, _, item = self._find(item_id)
+        return self._view(vault, item)
+
+    def items(
+        self, vault_id: str | None = None, query: str = "", *, deleted: bool = False, offset: int = 0,
+        limit: int | None = None,
+    ) -> Page:  # fmt: skip
+        """Items by label; of one vault or of all that are not in the bin. `deleted`: what is in the bin."""
+        wanted = [self.vault(vault_id)] if vault_id else self.vaults()
+        found = [
+            (vault, item)
+            for view in wanted
+            for vault in [_id(view.vault_id, "vault")]
+            for item in self._items_of(vault)
+            if item.deleted is deleted and (not query or matches(item, query))
+        ]
+        found.sort(key=lambda pair: (_label(pair[1]).casefold(), pair[1].record))
+        end = None if limit is None else offset + limit
+        return Page(len(found), [self._view(vault, item) for vault, item in found[offset:end]])
+
+    def _items_of(self, vault: bytes) -> Iterable[Item]:
+        model = self._model(vault)
+        return [model.item(record) for record, held in model.records.items() if record != vault and held]
+
+    def update_item(self, item_id: str, changes: dict[str, Any]) -> ItemView:
+        """Change the fields named and no others; None or "" empties one. Writing a field that is in conflict
+        settles it. Raises KinringError INVALID, NOT_FOUND, FORBIDDEN."""
+        with _told():
+            cleaned = clean_fields(changes)
+        with self._replica.transaction():
+            vault, record, item = self._find(item_id)
+            writes = writes_for_change(item, cleaned)
+            if writes:
+                writes += self._roster(vault, record, writes)
+                self._write(vault, [(record, write) for write in writes])
+        return self.item(item_id)
+
+    def _roster(self, vault: bytes, record: bytes, writes: list[Write]) -> list[Write]:
+        """The roster's next value, where a member is new: by it a reader of one record knows where to look."""
+        ops = self._lookup(vault, record)
+        held = roster_members(op.value for op in ops if op.name == ROSTER)
+        base = {m for op in ops if op.name == BASE for f in (TAGS, FORM) for m in op.value.get(f, ())}
+        new = {(w.name, w.member) for w in writes if w.member and w.member not in base} - held
+        return [Write(ROSTER, "", [list(pair) for pair in sorted(held | new)])] if new else []
+
+    def delete_item(self, item_id: str) -> None:
+        """Into the bin. What someone else changes apart meanwhile brings it back, marked."""
+        with self._replica.transaction():
+            vault, record, _ = self._find(item_id)
+            self._write_state(vault, record)
+
+    def _write_state(self, vault: bytes, record: bytes) -> None:
+        seen = [op.dot for op in self._lookup(vault, record) if op.name not in (STATE, ROSTER)]
+        self._write(vault, [(record, Write(STATE, "", ["deleted", sorted(seen)]))])
+
+    def restore_item(self, item_id: str) -> None:
+        """Out of the bin."""
+        with self._replica.transaction():
+            vault, record, _ = self._find(item_id)
+            self._write(vault, [(record, Write(STATE, "", ["alive"]))])
+
+    # History and conflicts
+
+    def history(self, item_id: str, field_name: str | None = None) -> list[VersionView]:
+        """Every value that a field (or each) has had, newest first. `form_fields.NAME` for a custom field."""
+        vault, record, item = self._find(item_id)
+        if field_name is not None and not _is_field(field_name):
+            raise KinringError(f"{field_name!r} is no field", f"one of {', '.join(FIELDS)}", ExitCode.NOT_FOUND)
+        names = [field_name] if field_name else [*FIELDS, *(f"{FORM}.{name}" for name in sorted(item.form_fields))]
+        key = self._target_key(vault)
+        bases = self._versions(vault, record, [target(key, record, BASE)])
+        state = self._state()
+        names_of = self.names()
+        versions: list[VersionView] = []
+        for name in names:
+            plain, _, member = name.partition(".")
+            own = self._versions(vault, record, [target(key, record, plain, member or None)])
+            overridden = any(live for _, live in own)
+            for op, live in own:
+                versions.append(_version(name, op.value, op, live, state, names_of))
+            for op, live in bases:
+                content = op.value.get(plain) if type(op.value) is dict else None
+                value = (content or {}).get(member) if member else content
+                if value is not None:
+                    versions.append(_version(name, value, op, live and not overridden, state, names_of))
+        return sorted(versions, key=lambda version: (version.at, version.dot), reverse=True)
+
+    def _versions(self, vault: bytes, record: bytes, targets: list[bytes]) -> list[tuple[Opened, bool]]:
+        found = []
+        for op in self._replica.ops_at(vault, targets, live=False):
+            opened = self._open(op)
+            if opened and opened[0] == record:
+                found.append((opened[1], op.live))
+        return found
+
+    def restore_version(self, item_id: str, field_name: str, dot: str) -> ItemView:
+        """Write an earlier value of a field again. Raises KinringError NOT_FOUND."""
+        found = [v for v in self.history(item_id, field_name) if v.dot == dot]
+        if not found:
+            raise KinringError("this field never had that value", "see the item's history", ExitCode.NOT_FOUND)
+        plain, _, member = field_name.partition(".")
+        change = {FORM: {member: found[0].value}} if member else {plain: found[0].value}
+        return self.update_item(item_id, change)
+
+    def conflicts(self) -> list[ConflictView]:
+        """Fields that two people changed apart: both values are kept until the next write of the field."""
+        found = []
+        for view in self.vaults():
+            vault = _id(view.vault_id, "vault")
+            for item in self._items_of(vault):
+                if item.conflicts and not item.deleted:
+                    shown = self._view(vault, item)
+                    found += [
+                        ConflictView(shown.item_id, shown.vault_id, shown.label, name, candidates)
+                        for name, candidates in shown.conflicts.items()
+                    ]
+        return sorted(found, key=lambda c: (c.label.casefold(), c.item_id, c.field))
+
+    def categories(self) -> list[str]:
+        found = {item.fields.get("category") for v in self.vaults() for item in self._items_of(_id(v.vault_id, "vault"))}
+        return sorted(name for name in found if name)
+
+    # Import
+
+    def import_items(
+        self, vault_id: str, rows: Sequence[dict[str, Any]], progress: Progress | None = None
+    ) -> ImportCount:
+        """Rows of fields as new items, some hundreds to an entry. A row that is there already, as it was
+        imported or as it reads now, is a duplicate. `progress` (done, of) may return True to stop: what
+        was counted by then is saved."""
+        view = self.vault(vault_id)
+        vault = _id(vault_id, "vault")
+        known = self._fingerprints(vault)
+        count = ImportCount()
+        batch: list[tuple[bytes, Write]] = []
+        size = pending = 0
+        for index, row in enumerate(rows):
+            try:
+                cleaned = clean_fields({"kind": view.kind, **row})
+                writes = writes_for_new(cleaned)
+            except Malformed as error:
+                count.failed.append((index, error.detail))
+                continue
+            mark = fingerprint(cleaned)
+            if mark in known:
+                count.duplicate += 1
+                continue
+            known.add(mark)
+            record = self._random(16)
+            batch += [(record, write) for write in writes]
+            pending += 1
+            size += len(mark)
+            if pending >= BATCH_ROWS or size >= BATCH_BYTES or len(batch) > 3 * BATCH_ROWS:
+                self._write_batch(vault, batch)
+                count.imported += pending
+                batch, size, pending = [], 0, 0
+                if progress and progress(index + 1, len(rows)):
+                    count.stopped = True
+                    return count
+        if batch:
+            self._write_batch(vault, batch)
+            count.imported += pending
+        if progress:
+            progress(len(rows), len(rows))
+        return count
+
+    def _write_batch(self, vault: bytes, batch: list[tuple[bytes, Write]]) -> None:
+        with self._replica.transaction():
+            self._write(vault, batch, fresh=True)
+
+    def _fingerprints(self, vault: bytes) -> set[bytes]:
+        marks = set()
+        model = self._model(vault)
+        for record, held in model.records.items():
+            if record == vault or not held or model.item(record).deleted:
+                continue
+            marks.add(fingerprint(_values(model.item(record))))
+            for op_target in held:
+                for _, op in model.ops[op_target]:
+                    if op.name == BASE and type(op.value) is dict:
+                        marks.add(fingerprint(op.value))
+        return marks
+
+    # Names
+
+    def names(self) -> dict[bytes, str]:
+        """Names of people (by person id) and devices (by the first 16 bytes of their id), as the directory has them."""
+        directory = self._state().directory
+        if directory not in self._keys:
+            return {self._unlocked.person: self._unlocked.username}
+        model = self._model(directory)
+        found = {record: model.item(record).fields.get("name") for record, held in model.records.items() if held}
+        return {record: str(name) for record, name in found.items() if name}
+
+    def set_names(self, names: dict[bytes, str]) -> None:
+        """Write names into the directory."""
+        with self._replica.transaction():
+            directory = self._state().directory
+            self._write(directory, [(record, Write("name", "", name)) for record, name in names.items()])
+
+    # Views
+
+    def _view(self, vault: bytes, item: Item) -> ItemView:
+        state = self._replica.state()
+        conflicts: dict[str, list[CandidateView]] = {}
+        if item.conflicts:
+            names = self.names()
+            conflicts = {
+                name: [_candidate(found, state, names) for found in candidates]
+                for name, candidates in item.conflicts.items()
+            }
+        return ItemView(
+            item.record.hex(), vault.hex(), self._version(vault, item), item.deleted, item.revived,
+            item.created_at, item.updated_at, item.fields, item.tags, item.form_fields, conflicts,
+        )  # fmt: skip
+
+    def _version(self, vault: bytes, item: Item) -> int:
+        model = self._models.get(vault)
+        if model is not None and item.record in model.records:
+            targets: Iterable[bytes] = model.records[item.record]
+        else:
+            key = self._target_key(vault)
+            targets = {target(key, item.record, op.name, op.member or None) for op in self._lookup(vault, item.record)}
+        return self._replica.count_at(vault, targets)
+
+
+def _id(text: str, what: str) -> bytes:
+    try:
+        value = bytes.fromhex(text)
+    except (ValueError, TypeError):
+        value = b""
+    if len(value) != 16:
+        raise KinringError(f"an {what} id is 32 hexadecimal digits" if what[0] in "aeiou" else
+                           f"a {what} id is 32 hexadecimal digits", "copy it from the list", ExitCode.INVALID)  # fmt: skip
+    return value
+
+
+def _label(item: Item) -> str:
+    return str(item.fields.get("label") or item.fields.get("website_url") or "")
+
+
+def _is_field(name: str) -> bool:
+    return name in FIELDS or (name.startswith(f"{FORM}.") and len(name) > len(FORM) + 1)
+
+
+def _values(item: Item) -> dict[str, Any]:
+    return {**item.fields, TAGS: item.tags, FORM: item.form_fields}
+
+
+def _vault_values(title: str, kind: str, icon: str) -> dict[str, str]:
+    if not 0 < len(title.strip().encode()) <= MAX_TITLE:
+        raise KinringError("a vault's title has 1 to 256 bytes", "choose a shorter one", ExitCode.INVALID)
+    if kind not in KINDS:
+        raise KinringError(f"{kind!r} is no kind of vault", f"one of {', '.join(KINDS)}", ExitCode.INVALID)
+    if len(icon.encode()) > MAX_TITLE:
+        raise KinringError("a vault's icon is a name of at most 256 bytes", "choose a shorter one", ExitCode.INVALID)
+    return {"title": title, "kind": kind, "icon": icon}
+
+
+def _whose(author: bytes, state: State, names: dict[bytes, str]) -> tuple[str, str]:
+    holder = state.keyholders.get(author)
+    if holder is None:
+        return author.hex()[:8], ""
+    person, device = holder.person, holder.device[:16]
+    return names.get(person, person.hex()[:8]), names.get(device, device.hex()[:8])
+
+
+def _candidate(found: Candidate, state: State, names: dict[bytes, str]) -> CandidateView:
+    author, device = _whose(found.author, state, names)
+    return CandidateView(found.value, author, device, found.wall_time, found.dot.hex())
+
+
+def _version(
+    name: str, value: Any, op: Opened, live: bool, state: State, names: dict[bytes, str]
+) -> VersionView:
+    author, device = _whose(op.author, state, names)
+    return VersionView(name, value, author, device, op.wall_time, live, op.dot.hex())
+
+
+class _told:
+    """A field that was refused, told to a person."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, Malformed):
+            raise KinringError(error.detail or error.kind, "correct it and try again", ExitCode.INVALID) from None

@@ -1,0 +1,276 @@
+"""An entry of a log: a small signed, chained header and a body of ops or of statements.
+
+Mirrors docs/spec/entry.md. The wire form leaves out what the receiver computes or has: family,
+previous header's hash, count, root, and a membership frontier that did not change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from nacl.exceptions import BadSignatureError, CryptoError
+from nacl.signing import VerifyKey
+
+from replication.encoding import MAX_BYTES, decode, encode
+from replication.errors import InvalidSignature, Malformed
+
+LABEL_LOG: Final = b"kinring/1/log"
+LABEL_HEADER: Final = b"kinring/1/header"
+LABEL_SIGNATURE: Final = b"kinring/1/entry-signature"
+LABEL_OP: Final = b"kinring/1/op"
+LABEL_ROOT: Final = b"kinring/1/root"
+LABEL_STATEMENT: Final = b"kinring/1/statement"
+
+VERSION: Final = 1
+OPS: Final = 0
+STATEMENTS: Final = 1
+
+MAX_COUNT: Final = 1024
+"""Ops or statements in one entry."""
+MAX_SEALED: Final = 64 * 1024
+"""Bytes of one sealed value."""
+MAX_REPLACES: Final = 256
+MAX_FRONTIER: Final = 64
+MAX_TIME: Final = 1 << 53
+"""Milliseconds: any clock is taken, since no clock decides anything."""
+
+SUITES: Final = (1, 2)
+"""1 = AES-256-GCM, 2 = ChaCha20-Poly1305."""
+
+
+def tagged_hash(label: bytes, data: bytes) -> bytes:
+    """SHA-256 under a label of its own for each purpose; the zero byte ends the label."""
+    return hashlib.sha256(label + b"\0" + data).digest()
+
+
+def make_dot(header_hash: bytes, index: int) -> bytes:
+    """18 bytes that name one op: the first 16 of its header's hash and its index (2, big-endian)."""
+    return header_hash[:16] + index.to_bytes(2, "big")
+
+
+def log_id(family: bytes, author: bytes, nonce: bytes) -> bytes:
+    """16 bytes; nobody but the author's key can append to the log that it names."""
+    return tagged_hash(LABEL_LOG, encode([family, author, nonce]))[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """A write at an opaque target. `replaces` are dots of the same vault and target."""
+
+    target: bytes
+    replaces: tuple[bytes, ...]
+    sealed: bytes | None
+
+    def hash(self) -> bytes:
+        # Over the hash of the sealed value, so that a purge can drop the value and keep the chain.
+        inner = b"" if self.sealed is None else hashlib.sha256(self.sealed).digest()
+        return tagged_hash(LABEL_OP, self.target + len(self.replaces).to_bytes(2, "big")
+                           + b"".join(self.replaces) + inner)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What is signed. `previous` is the 32-byte hash of the log's header before, or 16 random bytes at seq 0."""
+
+    family: bytes
+    author: bytes
+    log: bytes
+    seq: int
+    previous: bytes
+    kind: int
+    vault: bytes
+    epoch: bytes
+    suite: int
+    frontier: tuple[bytes, ...]
+    wall_time: int
+    salt: bytes
+    commitment: bytes
+    count: int
+    root: bytes
+
+    def encoded(self) -> bytes:
+        return encode([
+            VERSION, self.family, self.author, self.log, self.seq, self.previous, self.kind,
+            self.vault, self.epoch, self.suite, list(self.frontier), self.wall_time, self.salt,
+            self.commitment, self.count, self.root,
+        ])  # fmt: skip
+
+    def hash(self) -> bytes:
+        """32 bytes that name the entry."""
+        return tagged_hash(LABEL_HEADER, self.encoded())
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A header with its hash, its author's signature and its body: one transaction."""
+
+    header: Header
+    hash: bytes
+    signature: bytes
+    ops: tuple[Op, ...]
+    statements: tuple[list[Any], ...]
+
+    def verify(self) -> None:
+        """Raises InvalidSignature unless the header's author signed it (RFC 8032, by libsodium).
+
+        libsodium alone decides: libraries differ on small-order keys, and replicas that differ
+        on a signature would never agree again.
+        """
+        try:
+            VerifyKey(self.header.author).verify(tagged_hash(LABEL_SIGNATURE, self.hash), self.signature)
+        except (BadSignatureError, CryptoError, ValueError):
+            raise InvalidSignature from None
+
+
+def body_root(ops: Sequence[Op], statements: Sequence[list[Any]]) -> bytes:
+    """The hash over the body's hashes, in order."""
+    hashes = [op.hash() for op in ops] + [tagged_hash(LABEL_OP, encode(s)) for s in statements]
+    return tagged_hash(LABEL_ROOT, b"".join(hashes))
+
+
+def statement_hash(header: Header, index: int, statement: list[Any]) -> bytes:
+    """32 bytes that name a statement, known before its entry is signed: vaults, epochs and people in
+    the same entry are named by it. It commits to what the statement was made after."""
+    place = [header.family, header.author, header.log, header.seq, list(header.frontier), index, statement]
+    return tagged_hash(LABEL_STATEMENT, encode(place))
+
+
+def sign_entry(
+    header: Header, ops: tuple[Op, ...], statements: tuple[list[Any], ...], sign: Callable[[bytes], bytes]
+) -> Entry:
+    """The entry under `sign`, the author's Ed25519 over 32 bytes."""
+    digest = header.hash()
+    return Entry(header, digest, sign(tagged_hash(LABEL_SIGNATURE, digest)), ops, statements)
+
+
+def to_wire(entry: Entry, previous_frontier: tuple[bytes, ...] | None) -> bytes:
+    """The bytes that travel and lie on disk. `previous_frontier` is that of the log's entry before."""
+    h = entry.header
+    first = [h.author, h.previous] if h.seq == 0 else None
+    frontier = None if h.seq and h.frontier == previous_frontier else list(h.frontier)
+    body: list[Any]
+    if h.kind == OPS:
+        body = [[op.target, list(op.replaces), op.sealed] for op in entry.ops]
+    else:
+        body = list(entry.statements)
+    return encode([
+        VERSION, h.log, h.seq, first, h.kind, h.vault, h.epoch, h.suite, frontier, h.wall_time,
+        h.salt, h.commitment, entry.signature, body,
+    ])  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """An entry as it travels: well formed, not yet chained to its log nor verified."""
+
+    log: bytes
+    seq: int
+    author: bytes | None
+    nonce: bytes | None
+    kind: int
+    vault: bytes
+    epoch: bytes
+    suite: int
+    frontier: tuple[bytes, ...] | None
+    wall_time: int
+    salt: bytes
+    commitment: bytes
+    signature: bytes
+    ops: tuple[Op, ...]
+    statements: tuple[list[Any], ...]
+
+    def chain(
+        self, family: bytes, author: bytes, previous: bytes, previous_frontier: tuple[bytes, ...]
+    ) -> Entry:
+        """The whole entry, as it is if it follows the header whose hash is `previous`."""
+        header = Header(
+            family, author, self.log, self.seq, previous, self.kind, self.vault, self.epoch, self.suite,
+            previous_frontier if self.frontier is None else self.frontier, self.wall_time, self.salt,
+            self.commitment, max(len(self.ops), len(self.statements)), body_root(self.ops, self.statements),
+        )  # fmt: skip
+        return Entry(header, header.hash(), self.signature, self.ops, self.statements)
+
+
+def _sized(value: Any, *sizes: int) -> bytes:
+    if type(value) is not bytes or len(value) not in sizes:
+        raise Malformed("shape", "byte string of another size")
+    return value
+
+
+def _number(value: Any, most: int) -> int:
+    if type(value) is not int or not 0 <= value <= most:
+        raise Malformed("shape", "number out of range")
+    return value
+
+
+def _list(value: Any, most: int) -> list[Any]:
+    if type(value) is not list or len(value) > most:
+        raise Malformed("shape", "not a list, or too long")
+    return value
+
+
+def _sorted_hashes(value: Any) -> tuple[bytes, ...]:
+    hashes = tuple(_sized(item, 32) for item in _list(value, MAX_FRONTIER))
+    if any(a >= b for a, b in zip(hashes, hashes[1:], strict=False)):
+        raise Malformed("shape", "frontier out of order")
+    return hashes
+
+
+def _op(value: Any) -> Op:
+    if type(value) is not list or len(value) != 3:
+        raise Malformed("shape", "op")
+    target, replaces, sealed = value
+    if sealed is not None and (type(sealed) is not bytes or not 16 <= len(sealed) <= MAX_SEALED):
+        raise Malformed("shape", "sealed value")
+    dots = tuple(_sized(dot, 18) for dot in _list(replaces, MAX_REPLACES))
+    if any(a >= b for a, b in zip(dots, dots[1:], strict=False)):
+        raise Malformed("shape", "replaces out of order")
+    return Op(_sized(target, 16), dots, sealed)
+
+
+def _statement(value: Any) -> list[Any]:
+    if type(value) is not list or not value or type(value[0]) is not int:
+        raise Malformed("shape", "statement")
+    return value
+
+
+def from_wire(data: bytes) -> Wire:
+    """Read one entry. Raises Malformed: `size`, `cbor`, `canonical` ..., `version`, `shape`."""
+    value = decode(data, limit=MAX_BYTES)
+    if type(value) is not list or len(value) < 2:
+        raise Malformed("shape", "entry")
+    if value[0] != VERSION or type(value[0]) is not int:
+        raise Malformed("version")
+    if len(value) != 14:
+        raise Malformed("shape", "entry")
+    _, log, seq, first, kind, vault, epoch, suite, frontier, wall, salt, commitment, signature, body = value
+    seq = _number(seq, (1 << 48) - 1)
+    author = nonce = None
+    if seq == 0:
+        pair = _list(first, 2)
+        if len(pair) != 2:
+            raise Malformed("shape", "first")
+        author, nonce = _sized(pair[0], 32), _sized(pair[1], 16)
+    elif first is not None:
+        raise Malformed("shape", "author again")
+    if seq == 0 and frontier is None:
+        raise Malformed("shape", "no frontier")
+    kind = _number(kind, STATEMENTS)
+    items = _list(body, MAX_COUNT)
+    if not items:
+        raise Malformed("shape", "empty body")
+    has_ops = kind == OPS
+    if has_ops and suite not in SUITES:
+        raise Malformed("suite")
+    sizes = (16, 32, 32, 32) if has_ops else (0, 0, 0, 0)
+    return Wire(
+        _sized(log, 16), seq, author, nonce, kind,
+        _sized(vault, sizes[0]), _sized(epoch, sizes[1]), _number(suite, 2 if has_ops else 0),
+        None if frontier is None else _sorted_hashes(frontier),
+        _number(wall, MAX_TIME), _sized(salt, sizes[2]), _sized(commitment, sizes[3]), _sized(signature, 64),
+        tuple(_op(item) for item in items) if has_ops else (),
+        () if has_ops else tuple(_statement(item) for item in items),
+    )  # fmt: skip

@@ -1,0 +1,99 @@
+"""Frontiers: what a copy holds, log by log, and the signed form that a device stands for.
+
+Mirrors docs/spec/frontier.md. A frontier (log to seq and header hash, a row for each branch) is the
+whole difference between two copies: some tens of bytes a log, one round trip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from nacl.exceptions import BadSignatureError, CryptoError
+from nacl.signing import VerifyKey
+
+from replication.encoding import decode, encode
+from replication.entry import MAX_TIME, tagged_hash
+from replication.errors import InvalidSignature, Malformed
+
+LABEL_SIGNED: Final = b"kinring/1/signed-frontier"
+
+MAX_ROWS: Final = 4096
+MAX_SIGNED: Final = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Row:
+    """The newest entry of one branch: log id (16 bytes), seq, first 16 bytes of the header's hash."""
+
+    log: bytes
+    seq: int
+    hash: bytes
+
+
+def rows_to_value(rows: Sequence[Row]) -> list[Any]:
+    return [[row.log, row.seq, row.hash] for row in sorted(rows)]
+
+
+def rows_from_value(value: Any) -> list[Row]:
+    """Raises Malformed `shape`."""
+    if type(value) is not list or len(value) > MAX_ROWS:
+        raise Malformed("shape", "frontier")
+    rows = []
+    for item in value:
+        if type(item) is not list or [type(part) for part in item] != [bytes, int, bytes]:
+            raise Malformed("shape", "frontier row")
+        if len(item[0]) != 16 or not 0 <= item[1] < 1 << 48 or len(item[2]) != 16:
+            raise Malformed("shape", "frontier row")
+        rows.append(Row(*item))
+    if any(a >= b for a, b in zip(rows, rows[1:], strict=False)):
+        raise Malformed("shape", "frontier out of order")
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class SignedFrontier:
+    """What a device says it holds, durably. `count` goes up by one each time; the latest one stands."""
+
+    device: bytes
+    count: int
+    wall_time: int
+    rows: tuple[Row, ...]
+    signature: bytes
+
+    def _message(self, family: bytes) -> bytes:
+        value = [family, self.device, self.count, self.wall_time, rows_to_value(self.rows)]
+        return tagged_hash(LABEL_SIGNED, encode(value))
+
+    def verify(self, family: bytes) -> None:
+        """Raises InvalidSignature unless the device signed it for this family."""
+        try:
+            VerifyKey(self.device).verify(self._message(family), self.signature)
+        except (BadSignatureError, CryptoError, ValueError):
+            raise InvalidSignature from None
+
+    def to_wire(self) -> bytes:
+        return encode([self.device, self.count, self.wall_time, rows_to_value(self.rows), self.signature])
+
+
+def sign_frontier(
+    family: bytes, device: bytes, count: int, wall_time: int, rows: Sequence[Row], sign: Callable[[bytes], bytes]
+) -> SignedFrontier:
+    unsigned = SignedFrontier(device, count, wall_time, tuple(sorted(rows)), b"")
+    return SignedFrontier(device, count, wall_time, unsigned.rows, sign(unsigned._message(family)))
+
+
+def signed_from_wire(data: bytes) -> SignedFrontier:
+    """Raises Malformed."""
+    value = decode(data, limit=MAX_SIGNED)
+    if type(value) is not list or len(value) != 5:
+        raise Malformed("shape", "signed frontier")
+    device, count, wall_time, rows, signature = value
+    if type(device) is not bytes or len(device) != 32 or type(signature) is not bytes or len(signature) != 64:
+        raise Malformed("shape", "signed frontier")
+    if type(count) is not int or not 0 < count < 1 << 48:
+        raise Malformed("shape", "signed frontier")
+    if type(wall_time) is not int or not 0 <= wall_time <= MAX_TIME:
+        raise Malformed("shape", "signed frontier")
+    return SignedFrontier(device, count, wall_time, tuple(rows_from_value(rows)), signature)

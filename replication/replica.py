@@ -1,0 +1,635 @@
+"""One device's copy of the family: logs, live dots and membership over the store.
+
+The merge needs no key. A write names the dots it replaces; what no counted write names is live. Two
+live dots at one target are two people who changed it apart. Which one shows is for readers to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from replication.encoding import decode, encode
+from replication.entry import (
+    MAX_COUNT, OPS, STATEMENTS, Entry, Header, Op, body_root, from_wire, log_id, make_dot, sign_entry,
+    statement_hash, to_wire,
+)  # fmt: skip
+from replication.errors import InvalidSignature, LocalProtocolError, Malformed, Missing, Refused
+from replication.log import Row, SignedFrontier, sign_frontier, signed_from_wire
+from replication.membership import WRITES, Membership, State, Statement
+from replication.store import Store
+
+MAX_BATCH: Final = 256 * 1024
+"""Bytes of entries read at once to send; one entry may be longer."""
+
+Sign = Callable[[bytes], bytes]
+RandomBytes = Callable[[int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What an author wants to append: ops of one vault, sealed, or statements."""
+
+    ops: tuple[Op, ...] = ()
+    statements: tuple[list[Any], ...] = ()
+    vault: bytes = b""
+    epoch: bytes = b""
+    suite: int = 0
+    salt: bytes = b""
+    commitment: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the next entry will stand: read inside the transaction that appends it."""
+
+    family: bytes
+    author: bytes
+    log: bytes
+    seq: int
+    frontier: tuple[bytes, ...]
+    state: State
+    live: Callable[[bytes, bytes], list[bytes]]
+    """(vault, target) to the dots that a write there replaces."""
+
+    def statement_hash(self, index: int, statement: list[Any]) -> bytes:
+        header = Header(self.family, self.author, self.log, self.seq, b"", STATEMENTS, b"", b"", 0,
+                        self.frontier, 0, b"", b"", 0, b"")  # fmt: skip
+        return statement_hash(header, index, statement)
+
+
+@dataclass(frozen=True, slots=True)
+class EntryInfo:
+    """A stored header's fields that reading a value needs."""
+
+    id: int
+    hash: bytes
+    author: bytes
+    log: bytes
+    seq: int
+    vault: bytes
+    epoch: bytes
+    suite: int
+    wall_time: int
+    salt: bytes
+    commitment: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOp:
+    """An op as it lies in the store. `entry` is the local id of its entry."""
+
+    entry: int
+    index: int
+    target: bytes
+    replaces: tuple[bytes, ...]
+    sealed: bytes | None
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """An entry to send, in order of arrival here."""
+
+    id: int
+    log: bytes
+    seq: int
+    hash: bytes
+    forked: bool
+    wire: bytes
+
+
+@dataclass(slots=True)
+class Ingested:
+    """What became of a batch: received = stored (with or without effect) + duplicate + refused."""
+
+    stored: int = 0
+    duplicate: int = 0
+    put_aside: int = 0
+    """Of the stored ones, those without effect."""
+    tips: list[Row] | None = None
+    refused: Refused | None = None
+
+
+def _split(blob: bytes | None, size: int) -> tuple[bytes, ...]:
+    return tuple(blob[i : i + size] for i in range(0, len(blob), size)) if blob else ()
+
+
+class Replica:
+    """The copy in one store. One thread; other processes may write to the same store."""
+
+    def __init__(self, store: Store, random_bytes: RandomBytes) -> None:
+        self.store = store
+        self._random = random_bytes
+        self.family = store.meta("family")
+        self._membership = Membership(self.family or b"")
+        self._loaded = 0
+        self._version = -1
+        self._infos: dict[int, EntryInfo] = {}
+        self.refresh()
+
+    @classmethod
+    def open(
+        cls, path: str, *, random_bytes: RandomBytes, mark: bytes = b"", create: bool = True, vfs: str | None = None
+    ) -> Replica:
+        """`mark` says which machine and file this is: a store that finds itself elsewhere starts new logs,
+        for the copy it was made from may go on with the old ones. Raises StoreError."""
+        store = Store(path, create=create, vfs=vfs)
+        if store.meta("mark") != mark:
+            with store.write():
+                store.run("DELETE FROM own_logs")
+                store.set_meta("mark", mark)
+        return cls(store, random_bytes)
+
+    def close(self) -> None:
+        self.store.close()
+
+    def adopt(self, family: bytes) -> None:
+        """Become a copy of `family`: once, for ever."""
+        with self.store.write():
+            held = self.store.meta("family")
+            if held is not None and held != family:
+                raise LocalProtocolError("this store holds another family")
+            self.store.set_meta("family", family)
+        self._set_family(family)
+
+    def _set_family(self, family: bytes) -> None:
+        self.family = family
+        self._membership = Membership(family)
+        self._loaded = 0
+
+    # Membership
+
+    def refresh(self) -> None:
+        """Take in the statements that another process stored."""
+        version = self.store.data_version()
+        if version == self._version:
+            return
+        self._version = version
+        if self.family is None:
+            family = self.store.meta("family")
+            if family is None:
+                return
+            self._set_family(family)
+        rows = self.store.rows(
+            "SELECT id FROM entries WHERE id IN (SELECT entry FROM statements WHERE entry > ?) ORDER BY id",
+            (self._loaded,),
+        )
+        for (entry,) in rows:
+            self._load_statements(entry)
+
+    def _load_statements(self, entry: int) -> None:
+        body, head, frontier = self.store.row("SELECT body, head, frontier FROM entries WHERE id = ?", (entry,))
+        info = self.info(entry)
+        header = Header(self._membership.family, info.author, info.log, info.seq, b"", STATEMENTS, b"", b"", 0,
+                        _split(frontier, 32), 0, b"", b"", 0, b"")  # fmt: skip
+        reasons = dict(self.store.rows("SELECT hash, reason FROM statements WHERE entry = ?", (entry,)))
+        self._membership.add(_statements(header, decode(body)), reasons)
+        self._loaded = entry
+
+    def membership(self) -> Membership:
+        """The statements known here, those of other processes included."""
+        self.refresh()
+        return self._membership
+
+    def state(self) -> State:
+        """The family as this copy knows it."""
+        return self.membership().state()
+
+    # Appending
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Several appends that stand or fall together."""
+        try:
+            with self.store.write():
+                self.refresh()
+                yield
+        except BaseException:
+            self._forget()
+            raise
+
+    def _forget(self) -> None:
+        """After a rollback: what was taken into memory may not be in the store."""
+        if self.store._depth:
+            return
+        self.family = self.store.meta("family")
+        self._set_family(self.family) if self.family else None
+        self._version = -1
+        self._infos.clear()
+        self.refresh()
+
+    def append(self, author: bytes, sign: Sign, make: Callable[[Position], Draft], now: int) -> EntryInfo:
+        """Append one entry to the author's own log. It is on the disk when this returns.
+
+        `make` is called inside the transaction: another process may share the author's log. `now`:
+        milliseconds since 1970, for display only.
+        """
+        with self.transaction():
+            log, number, previous, seq, previous_hash, before = self._own_log(author)
+            frontier = self._membership.heads()
+            position = Position(self.family or b"", author, log, seq, frontier,
+                                self._membership.state_at(frontier), self.live_dots)  # fmt: skip
+            draft = make(position)
+            count = max(len(draft.ops), len(draft.statements))
+            if not 0 < count <= MAX_COUNT:
+                raise LocalProtocolError("an entry holds 1 to 1024 ops or statements")
+            header = Header(
+                self.family or b"", author, log, seq, previous_hash, OPS if draft.ops else STATEMENTS,
+                draft.vault, draft.epoch, draft.suite, frontier, max(0, now), draft.salt, draft.commitment,
+                count, body_root(draft.ops, draft.statements),
+            )  # fmt: skip
+            entry = sign_entry(header, draft.ops, draft.statements, sign)
+            wire = to_wire(entry, before)
+            from_wire(wire)  # what we could not read back we must never sign into our log
+            return self._insert(entry, wire, number, previous)
+
+    def found(
+        self, author: bytes, sign: Sign, family: bytes, make: Callable[[Position], Draft], now: int
+    ) -> EntryInfo:
+        """The founding entry: the first of the founder's log in an empty store."""
+        with self.transaction():
+            if self.family is not None:
+                raise LocalProtocolError("this store holds a family")
+            self.store.set_meta("family", family)
+            self._set_family(family)
+            return self.append(author, sign, make, now)
+
+    def _own_log(self, author: bytes) -> tuple[bytes, int, int | None, int, bytes, tuple[bytes, ...] | None]:
+        """(log, its number, previous entry, next seq, previous hash or nonce, frontier before)."""
+        found = self.store.row(
+            "SELECT logs.log, number, forked FROM own_logs JOIN logs ON logs.log = own_logs.log "
+            "WHERE own_logs.author = ?", (author,),
+        )  # fmt: skip
+        if found and not found[2]:
+            log, number, _ = found
+            entry, seq, digest, frontier = self.store.row(
+                "SELECT id, seq, hash, frontier FROM entries WHERE log = ? AND tip", (number,)
+            )
+            return log, number, entry, seq + 1, digest, _split(frontier, 32)
+        nonce = self._random(16)
+        log = log_id(self.family or b"", author, nonce)
+        self.store.run("INSERT OR REPLACE INTO own_logs VALUES (?, ?)", (author, log))
+        return log, self._new_log(log, author), None, 0, nonce, None
+
+    def _new_log(self, log: bytes, author: bytes) -> int:
+        self.store.run("INSERT INTO logs (log, author) VALUES (?, ?)", (log, author))
+        return self.store.last_rowid()
+
+    # Taking in
+
+    def ingest(self, wires: Sequence[bytes]) -> Ingested:
+        """Store what a peer sent, in one transaction, up to the first that is refused.
+
+        Durable when this returns: only then is it acknowledged. `refused` names why it stopped, if it did.
+        """
+        result = Ingested()
+        tips: dict[tuple[bytes, bytes], Row] = {}
+        with self.transaction():
+            for wire in wires:
+                try:
+                    info = self._take(wire)
+                except Refused as refusal:
+                    result.refused = refusal
+                    break
+                if info is None:
+                    result.duplicate += 1
+                    continue
+                result.stored += 1
+                result.put_aside += bool(info.reason)
+                tips[(info.log, info.hash)] = Row(info.log, info.seq, info.hash[:16])
+        result.tips = list(tips.values())
+        return result
+
+    def _take(self, data: bytes) -> EntryInfo | None:
+        if self.family is None:
+            raise Malformed("family", "this copy has none yet")
+        wire = from_wire(data)
+        found = self.store.row("SELECT number, author FROM logs WHERE log = ?", (wire.log,))
+        if wire.seq == 0:
+            assert wire.author is not None and wire.nonce is not None
+            if log_id(self.family, wire.author, wire.nonce) != wire.log:
+                raise Malformed("log", "not that author's, or another family's")
+            author = wire.author
+            before: list[tuple[int | None, bytes, bytes]] = [(None, wire.nonce, b"")]
+        else:
+            if found is None:
+                raise Missing(wire.log)
+            author = found[1]
+            before = self.store.rows(
+                "SELECT id, hash, frontier FROM entries WHERE log = ? AND seq = ?", (found[0], wire.seq - 1)
+            )
+            if not before:
+                raise Missing(wire.log)
+        for previous, previous_hash, frontier in before:
+            entry = wire.chain(self.family, author, previous_hash, _split(frontier, 32))
+            if self.store.row("SELECT 1 FROM entries WHERE hash = ?", (entry.hash,)):
+                return None
+            try:
+                entry.verify()
+            except InvalidSignature:
+                if len(before) == 1:
+                    raise
+                continue  # a branch of a forked log: it follows one of the others
+            self._check_frontier(entry.header.frontier, _split(frontier, 32))
+            number = found[0] if found else self._new_log(wire.log, author)
+            return self._insert(entry, data, number, previous)
+        raise InvalidSignature
+
+    def _check_frontier(self, frontier: tuple[bytes, ...], before: tuple[bytes, ...]) -> None:
+        for head in frontier:
+            if head not in self._membership:
+                raise Missing(head)
+        # Nobody can un-hear a removal: what a log's author knew once, they know ever after.
+        if not self._membership.includes(frontier, before):
+            raise Malformed("frontier", "less than before")
+
+    def _insert(self, entry: Entry, wire: bytes, number: int, previous: int | None) -> EntryInfo:
+        h = entry.header
+        has_ops = h.kind == OPS
+        reason = self._why_without_effect(h) if has_ops else ""
+        body = encode(list(entry.statements)) if not has_ops else b""
+        # The body is the wire form's last item, so what stands before it is kept as it is.
+        body_size = len(body) if body else len(encode([[o.target, list(o.replaces), o.sealed] for o in entry.ops]))
+        head = wire[: len(wire) - body_size]
+        self.store.run(
+            "INSERT INTO entries (hash, log, seq, previous, tip, head, frontier, vault, body, reason) "
+            "VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?)",
+            (entry.hash, number, h.seq, previous, head, b"".join(h.frontier), h.vault or None,
+             body or None, reason or None),
+        )  # fmt: skip
+        entry_id = self.store.last_rowid()
+        self._extend_log(number, h.seq, previous)
+        if has_ops:
+            self._insert_ops(entry_id, entry, counted=not reason)
+        else:
+            self._insert_statements(entry_id, entry)
+        return self.info(entry_id)
+
+    def _extend_log(self, number: int, seq: int, previous: int | None) -> None:
+        if previous is not None:
+            self.store.run("UPDATE entries SET tip = 0 WHERE id = ?", (previous,))
+        same = self.store.row("SELECT count(*) FROM entries WHERE log = ? AND seq = ?", (number, seq))
+        if same[0] > 1:
+            # Two branches: both count; their stores open new logs.
+            self.store.run("UPDATE logs SET forked = 1 WHERE number = ?", (number,))
+
+    def _why_without_effect(self, header: Header) -> str:
+        """Authority is judged in the entry's own past, so the answer is the same everywhere, for ever."""
+        state = self._membership.state_at(header.frontier)
+        person = state.person_of(header.author)
+        if person is None:
+            return "author is no keyholder"
+        if state.right(header.vault, person) < WRITES:
+            return "no right to write"
+        vault = state.vaults[header.vault]
+        if header.epoch not in vault.epochs:
+            return "unknown epoch"
+        if header.suite not in vault.readable_suites:
+            return "suite not allowed"
+        return ""
+
+    def _insert_ops(self, entry_id: int, entry: Entry, *, counted: bool) -> None:
+        first, last = make_dot(entry.hash, 0), make_dot(entry.hash, 0xFFFF)
+        already = self._replaced_between(first, last, entry.header.vault) if counted else set()
+        rows, names = [], []
+        for index, op in enumerate(entry.ops):
+            op_id = entry_id * MAX_COUNT + index
+            live = counted and (make_dot(entry.hash, index), op.target) not in already
+            rows.append((op_id, op.target, b"".join(op.replaces) or None, op.sealed, live))
+            if counted:
+                names += [(dot, op_id) for dot in op.replaces]
+        self.store.run_many("INSERT INTO ops VALUES (?, ?, ?, ?, ?)", rows)
+        self.store.run_many("INSERT INTO replaced VALUES (?, ?)", names)
+        for dot, op_id in names:
+            self._replace(dot, entry.header.vault, entry.ops[op_id % MAX_COUNT].target)
+
+    def _replaced_between(self, first: bytes, last: bytes, vault: bytes) -> set[tuple[bytes, bytes]]:
+        return set(self.store.rows(
+            "SELECT dot, target FROM replaced JOIN ops ON ops.id = replaced.op "
+            "JOIN entries ON entries.id = ops.id / 1024 WHERE dot BETWEEN ? AND ? AND vault = ?",
+            (first, last, vault),
+        ))  # fmt: skip
+
+    def _replace(self, dot: bytes, vault: bytes, target: bytes) -> None:
+        op_id = self._op_of(dot)
+        # A name counts only against an op of the same vault and target: nobody can silence another's field.
+        if op_id is not None:
+            self.store.run(
+                "UPDATE ops SET live = 0 WHERE id = ? AND target = ? "
+                "AND EXISTS (SELECT 1 FROM entries WHERE id = ? AND vault = ?)",
+                (op_id, target, op_id // MAX_COUNT, vault),
+            )
+
+    def _op_of(self, dot: bytes) -> int | None:
+        found = self.store.row(
+            "SELECT id FROM entries WHERE hash BETWEEN ? AND ?", (dot[:16] + b"\0" * 16, dot[:16] + b"\xff" * 16)
+        )
+        index = int.from_bytes(dot[16:], "big")
+        return found[0] * MAX_COUNT + index if found and index < MAX_COUNT else None
+
+    def _insert_statements(self, entry_id: int, entry: Entry) -> None:
+        statements = _statements(entry.header, list(entry.statements))
+        self._membership.add(statements)
+        self._loaded = entry_id
+        self.store.run_many(
+            "INSERT OR IGNORE INTO statements VALUES (?, ?, ?)",
+            [(s.hash, entry_id, self._membership.reasons.get(s.hash, "")) for s in statements],
+        )
+
+    # Reading
+
+    def info(self, entry: int) -> EntryInfo:
+        """The header's fields of a stored entry, by its local id."""
+        found = self._infos.get(entry)
+        if found is None:
+            digest, head, log, author, reason = self.store.row(
+                "SELECT hash, head, logs.log, author, reason FROM entries JOIN logs ON number = entries.log "
+                "WHERE id = ?", (entry,),
+            )  # fmt: skip
+            part = decode(b"\x8d" + head[1:])  # the same array, one item shorter
+            found = EntryInfo(entry, digest, author, log, part[2], part[5], part[6], part[7], part[9],
+                              part[10], part[11], reason or "")  # fmt: skip
+            if len(self._infos) > 65_536:
+                self._infos.clear()
+            self._infos[entry] = found
+        return found
+
+    def last_id(self) -> int:
+        """The local id of the newest entry here."""
+        return self.store.row("SELECT coalesce(max(id), 0) FROM entries")[0]  # type: ignore[no-any-return]
+
+    def live_dots(self, vault: bytes, target: bytes) -> list[bytes]:
+        """The dots that a write at `target` would replace, sorted."""
+        rows = self.store.rows(
+            "SELECT hash, ops.id FROM ops JOIN entries ON entries.id = ops.id / 1024 "
+            "WHERE target = ? AND live AND vault = ?", (target, vault),
+        )  # fmt: skip
+        return sorted(make_dot(digest, op % MAX_COUNT) for digest, op in rows)
+
+    def live_ops(self, vault: bytes, after: int = 0) -> Iterator[StoredOp]:
+        """All live ops of a vault, from entries after the local id `after`, in order of arrival."""
+        rows = self.store.each(
+            "SELECT ops.id, target, replaces, sealed, live FROM entries JOIN ops "
+            "ON ops.id BETWEEN entries.id * 1024 AND entries.id * 1024 + 1023 "
+            "WHERE entries.id > ? AND vault = ? AND live", (after, vault),
+        )  # fmt: skip
+        return map(_stored_op, rows)
+
+    def ops_at(self, vault: bytes, targets: Iterable[bytes], *, live: bool = True) -> list[StoredOp]:
+        """The live ops at some targets (all of them where `live` is false), in order of arrival."""
+        found: list[StoredOp] = []
+        for target in targets:
+            rows = self.store.rows(
+                "SELECT ops.id, target, replaces, sealed, live FROM ops "
+                "JOIN entries ON entries.id = ops.id / 1024 "
+                "WHERE target = ? AND vault = ? AND (live OR ?) AND reason IS NULL",
+                (target, vault, not live),
+            )
+            found += map(_stored_op, rows)
+        return sorted(found, key=lambda op: (op.entry, op.index))
+
+    def count_at(self, vault: bytes, targets: Iterable[bytes]) -> int:
+        """How many ops with effect were ever written at some targets."""
+        return sum(
+            self.store.row(
+                "SELECT count(*) FROM ops JOIN entries ON entries.id = ops.id / 1024 "
+                "WHERE target = ? AND vault = ? AND reason IS NULL", (found, vault),
+            )[0] for found in targets
+        )  # fmt: skip
+
+    def changed_targets(self, after: int) -> dict[bytes, set[bytes]]:
+        """Vault to the targets written by entries after the local id `after`."""
+        changed: dict[bytes, set[bytes]] = {}
+        for vault, target in self.store.each(
+            "SELECT vault, target FROM entries JOIN ops "
+            "ON ops.id BETWEEN entries.id * 1024 AND entries.id * 1024 + 1023 "
+            "WHERE entries.id > ? AND vault IS NOT NULL", (after,),
+        ):  # fmt: skip
+            changed.setdefault(vault, set()).add(target)
+        return changed
+
+    def put_aside(self) -> list[tuple[bytes, str]]:
+        """Entries and statements without effect: (hash, why)."""
+        return self.store.rows(
+            "SELECT hash, reason FROM entries WHERE reason IS NOT NULL "
+            "UNION ALL SELECT hash, reason FROM statements WHERE reason != ''"
+        )
+
+    def table(self) -> list[tuple[bytes, bytes, bytes, bytes | None]]:
+        """The merged state, in one order on every device: (vault, target, dot, sealed) of what is live."""
+        rows = self.store.rows(
+            "SELECT vault, target, hash, ops.id, sealed FROM ops JOIN entries ON entries.id = ops.id / 1024 "
+            "WHERE live"
+        )
+        return sorted((v, t, make_dot(h, op % MAX_COUNT), s) for v, t, h, op, s in rows)
+
+    # Comparing and sending
+
+    def frontier(self) -> list[Row]:
+        """What this copy holds: a row for each branch of each log."""
+        rows = self.store.rows(
+            "SELECT logs.log, seq, hash FROM entries JOIN logs ON number = entries.log WHERE tip"
+        )
+        return sorted(Row(log, seq, digest[:16]) for log, seq, digest in rows)
+
+    def holds(self, row: Row) -> bool:
+        """Whether the entry at a frontier's row is here."""
+        low, high = row.hash + b"\0" * 16, row.hash + b"\xff" * 16
+        return bool(self.store.row("SELECT 1 FROM entries WHERE hash BETWEEN ? AND ?", (low, high)))
+
+    def ancestors(self, row: Row) -> set[bytes]:
+        """The hashes of an entry and of all before it in its log."""
+        low, high = row.hash + b"\0" * 16, row.hash + b"\xff" * 16
+        return {digest for (digest,) in self.store.rows(
+            "WITH RECURSIVE up (id, hash, previous) AS ("
+            "SELECT id, hash, previous FROM entries WHERE hash BETWEEN ? AND ? UNION "
+            "SELECT e.id, e.hash, e.previous FROM entries e JOIN up ON e.id = up.previous) "
+            "SELECT hash FROM up", (low, high),
+        )}  # fmt: skip
+
+    def entries_after(self, cursor: int, wanted: Callable[[bytes, int, bytes, bool], bool]) -> tuple[list[Outgoing], int]:
+        """Entries after the local id `cursor` for which `wanted(log, seq, hash, forked)`, up to about
+        256 KiB, and the id reached."""
+        found: list[Outgoing] = []
+        size = 0
+        for entry, log, seq, digest, forked in self.store.each(
+            "SELECT id, logs.log, seq, hash, forked FROM entries JOIN logs ON number = entries.log "
+            "WHERE id > ? ORDER BY id", (cursor,),
+        ):  # fmt: skip
+            if wanted(log, seq, digest, bool(forked)):
+                wire = self.wire(entry)
+                if found and size + len(wire) > MAX_BATCH:
+                    break
+                found.append(Outgoing(entry, log, seq, digest, bool(forked), wire))
+                size += len(wire)
+            cursor = entry
+        return found, cursor
+
+    def wire(self, entry: int) -> bytes:
+        """An entry as it travels."""
+        head, body = self.store.row("SELECT head, body FROM entries WHERE id = ?", (entry,))
+        if body is not None:
+            return bytes(head + body)
+        rows = self.store.rows(
+            "SELECT target, replaces, sealed FROM ops WHERE id BETWEEN ? AND ? ORDER BY id",
+            (entry * MAX_COUNT, entry * MAX_COUNT + MAX_COUNT - 1),
+        )
+        return bytes(head + encode([[target, list(_split(dots, 18)), sealed] for target, dots, sealed in rows]))
+
+    # Signed frontiers
+
+    def sign_frontier(self, device: bytes, sign: Sign, now: int) -> SignedFrontier:
+        """State, durably, what this device holds."""
+        assert self.family is not None
+        with self.store.write():
+            held = self.signed_frontiers().get(device)
+            count = held.count + 1 if held else 1
+            signed = sign_frontier(self.family, device, count, max(0, now), self.frontier(), sign)
+            self._put_signed(signed)
+        return signed
+
+    def take_signed_frontier(self, data: bytes) -> bool:
+        """Store a device's frontier if it is newer than the one held. Raises Refused."""
+        signed = signed_from_wire(data)
+        signed.verify(self.family or b"")
+        if signed.device not in self.state().devices:
+            raise Malformed("device", "not of this family")
+        with self.store.write():
+            held = self.signed_frontiers().get(signed.device)
+            if held and held.count >= signed.count:
+                return False
+            self._put_signed(signed)
+        return True
+
+    def _put_signed(self, signed: SignedFrontier) -> None:
+        self.store.run(
+            "INSERT OR REPLACE INTO signed_frontiers VALUES (?, ?, ?)", (signed.device, signed.count, signed.to_wire())
+        )
+
+    def signed_frontiers(self) -> dict[bytes, SignedFrontier]:
+        """The latest of each device."""
+        rows = self.store.rows("SELECT device, frontier FROM signed_frontiers ORDER BY device")
+        return {device: signed_from_wire(wire) for device, wire in rows}
+
+    def behind(self, rows: Iterable[Row]) -> int:
+        """How many of the entries here a frontier lacks."""
+        held = {row.log: row.seq + 1 for row in rows}
+        mine = self.store.rows("SELECT logs.log, count(*) FROM entries JOIN logs ON number = entries.log GROUP BY number")
+        return sum(max(0, count - held.get(log, 0)) for log, count in mine)
+
+
+def _stored_op(row: Any) -> StoredOp:
+    op, target, replaces, sealed, live = row
+    return StoredOp(op // MAX_COUNT, op % MAX_COUNT, target, _split(replaces, 18), sealed, bool(live))
+
+
+def _statements(header: Header, bodies: list[list[Any]]) -> list[Statement]:
+    return [
+        Statement(statement_hash(header, index, body), header.author, header.log, header.seq, index,
+                  header.frontier, body)
+        for index, body in enumerate(bodies)
+    ]  # fmt: skip
