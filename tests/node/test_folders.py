@@ -68,7 +68,7 @@ def test_a_data_folder_that_others_may_enter_is_refused_with_the_cure(tmp_path, 
         data_folder(folder)
     assert refusal.value.code is ExitCode.DAMAGED
     assert refusal.value.hint == f"chmod 700 '{folder}'"
-    assert subprocess.run(shlex.split(refusal.value.hint)).returncode == 0
+    subprocess.run(shlex.split(refusal.value.hint), check=True)
     assert data_folder(folder) == folder
 
 
