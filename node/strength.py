@@ -21,7 +21,7 @@ MIN_SCORE: Final = 3
 PROPOSED_WORDS: Final = 5
 # zxcvbn takes no more. Only the estimate is made from the beginning; the password itself is never cut.
 _SCORED_CHARACTERS: Final = 72
-_WORD_FILE: Final = Path(__file__).with_name("passphrase-words.txt")
+_WORD_FILE: Final = Path(__file__).with_name("data") / "passphrase-words.txt"
 
 
 class WeakPassword(KinringError):
