@@ -1,7 +1,8 @@
 """mDNS beside trio: zeroconf runs in threads of its own. This file touches the network; it decides nothing.
 
-All methods block for up to two seconds: call them from a worker thread, one at a time. What is heard comes
-from zeroconf's thread: the caller carries it over (`token.run_sync_soon`).
+All methods block for up to two seconds: call them from a worker thread, one at a time. `start` and
+`refresh_interfaces` raise OSError when the network does not let them; a later refresh tries again. What is
+heard comes from zeroconf's thread: the caller carries it over (`token.run_sync_soon`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import ipaddress
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 import ifaddr
@@ -23,7 +25,7 @@ from zeroconf import (
     Zeroconf,
 )
 
-from discovery.announcement import SERVICE_TYPE, Announcement, Heard, check, instance_of
+from discovery.announcement import MAX_ADDRESSES, SERVICE_TYPE, Announcement, Heard, check, instance_of
 from replication.errors import Malformed
 
 RESOLVE_MS: Final = 1_000
@@ -41,6 +43,27 @@ def local_addresses() -> list[str]:
             if not ipaddress.ip_address(text).is_loopback:
                 found.append(text)
     return sorted(set(found))
+
+
+def on_every_link(addresses: Sequence[str], interfaces: Sequence[str]) -> list[str]:
+    """Each IPv6 link-local address without a scope once for every interface that has one of `interfaces`.
+
+    Heard over IPv4, or read from an invitation, such an address does not say on which link it is, and
+    without that nobody can connect to it. Other addresses are left as they are.
+    """
+    links = [
+        adapter.index
+        for adapter in ifaddr.get_adapters()
+        if any((ip.ip if isinstance(ip.ip, str) else ip.ip[0]) in interfaces for ip in adapter.ips)
+    ]
+    found: dict[str, None] = {}
+    for text in addresses:
+        address = ipaddress.ip_address(text)
+        if address.version == 6 and address.is_link_local and "%" not in text:
+            found.update(dict.fromkeys(f"{text}%{link}" for link in links))
+        else:
+            found[text] = None
+    return list(found)
 
 
 class Mdns:
@@ -101,12 +124,16 @@ class Mdns:
             return True
 
     def _start(self) -> None:
-        self._used = sorted(set(self._interfaces()))
-        if not self._used:
+        wanted = sorted(set(self._interfaces()))
+        if not wanted:
             return
-        parsed = [ipaddress.ip_address(text) for text in self._used]
+        parsed = [ipaddress.ip_address(text) for text in wanted]
+        try:
+            self._zeroconf = Zeroconf(interfaces=list(wanted), ip_version=_versions(parsed))
+        except RuntimeError:  # an address was gone before zeroconf looked for it
+            raise OSError("the interfaces changed meanwhile") from None
         self._loopback = all(address.is_loopback for address in parsed)
-        self._zeroconf = Zeroconf(interfaces=list(self._used), ip_version=_versions(parsed))
+        self._used = wanted
         self._browser = ServiceBrowser(self._zeroconf, SERVICE_TYPE, handlers=[self._changed])
         if self._announced is not None:
             self._register(self._announced)
@@ -154,7 +181,8 @@ class Mdns:
             heard = check(name, info.port, addresses, info.text or b"", loopback=self._loopback)
         except Malformed:
             return
-        self._heard(device, heard)
+        reachable = on_every_link(heard.addresses, self._used)[:MAX_ADDRESSES]
+        self._heard(device, replace(heard, addresses=tuple(reachable)))
 
     def _within_limit(self, device: bytes) -> bool:
         now = time.monotonic()

@@ -133,7 +133,8 @@ def test_a_flood_of_strangers_costs_nothing_that_stays():
                  DNSText(real.name, 16, 1, 120, b"\\0"),
                  DNSAddress(real.host, 1, 1 | 0x8000, 120, socket.inet_aton(f"10.0.0.{i}"))])
         for _ in range(50):  # pointers that point at themselves
-            out.sendto(b"\\0\\0\\x84\\0\\0\\0\\0\\x01\\0\\0\\0\\0" + b"\\xc0\\x0c" * 1500, ("224.0.0.251", 5353))
+            chain = b"\\xc0\\x0c" * 1500
+            out.sendto(bytes.fromhex("000084000000000100000000") + chain, ("224.0.0.251", 5353))
         carl, _ = listener([], LO)
         carl.start()
         carl.announce(ours(CARL, ["127.0.0.1"]))
@@ -177,16 +178,17 @@ def test_a_network_that_comes_later_is_joined_and_link_local_addresses_have_thei
         ip("link", "set", "far", "up", inside=there)
         ip("addr", "add", "10.77.0.1/24", "dev", "cable")
         ip("link", "set", "cable", "up")
-        while b"tentative" in subprocess.check_output(["ip", "-6", "addr", "show", "dev", "cable"]):
-            time.sleep(0.1)  # duplicate address detection of the link-local address
+        for show in (["ip", "-6", "addr", "show", "cable"], [*there, "ip", "-6", "addr", "show", "far"]):
+            while b"fe80" not in (seen := subprocess.check_output(show)) or b"tentative" in seen:
+                time.sleep(0.1)  # duplicate address detection of the link-local address
         assert ben.refresh_interfaces()
         assert not ben.refresh_interfaces()
+        scope = f"%{socket.if_nametoindex('cable')}"
         anna = subprocess.Popen([*there, sys.executable, "-c", ANNOUNCER], stdin=subprocess.PIPE)
         seen = until(heard, lambda device, what: len(what.addresses) >= 2)
         anna.communicate(b"\\n")
         holder.communicate()
         ben.stop()
-        scope = f"%{socket.if_nametoindex('cable')}"
         assert [address for address in seen.addresses if ":" not in address] == ["10.77.0.2"], seen
         six = [address for address in seen.addresses if ":" in address]
         assert six and all(address.startswith("fe80::") and address.endswith(scope) for address in six), seen

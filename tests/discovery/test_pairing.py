@@ -240,6 +240,26 @@ def test_one_s_own_message_is_no_answer(at):
         assert scared(sender, said[at]) == "order"
 
 
+@pytest.mark.parametrize("at, waiting", [(2, "e"), (3, "e"), (4, "n"), (5, "e")])
+def test_what_one_has_to_say_oneself_is_taken_from_nobody(at, waiting):
+    """The other side sends what our own process is still being asked for."""
+    _, message = receiver_at(at)
+    pair = Pair()
+    pair.carry(pair.e, pair.n)
+    (keys,) = pair.carry(pair.n, pair.e)
+    if at >= 3:
+        pair.e.reveal(pair.old.inviter.reveal(keys.keys), 0)
+        (shown,) = pair.carry(pair.e, pair.n)
+    if at >= 4:
+        pair.old.inviter.confirm(shown.digits)
+        pair.e.confirm(pair.old.inviter.seal(PAYLOAD), 0)
+        pair.carry(pair.e, pair.n)
+    if at == 5:
+        pair.n.ready(b"", 0)
+        pair.carry(pair.n, pair.e)
+    assert scared(getattr(pair, waiting), message) == "order"
+
+
 def play(pair: Pair, count: int) -> None:
     """The first `count` messages arrive; message `count` waits to be sent."""
     pair.said = []
@@ -622,7 +642,7 @@ def draw() -> str:
             "Drawn by `tests/discovery/test_pairing.py` from the table that `discovery/pairing.py` runs on.",
             "Both sides pass the same states; what each message holds: [pairing](../spec/pairing.md).",
             "",
-            "| State | What is known | Next message | Sent by | Then | Showing side waits | Scanning side waits |",
+            "| State | What is known | Next message | Sent by | Then | Showing waits | Scanning waits |",
             "| --- | --- | --- | --- | --- | --- | --- |",
             *rows,
             *ends,
