@@ -422,10 +422,12 @@ class _Listener:
         stream = trio.SSLStream(tcp, strangers.context, server_side=True, https_compatible=True)
         with self._door.admit(address, lambda: stream.context is members.context):
             leaf = await _handshake(stream)
-            peer = self._pinned(leaf)
             shown = members if stream.context is members.context else strangers
-            if peer is None and shown is members:
-                raise _Refusal("pin")  # can name us and shows no leaf: pairing has its own door
+            peer = self._pinned(leaf)
+            # That OpenSSL took a leaf is not enough: a member's certificate that may sign would vouch for
+            # any other. And who can name us but shows none is no newcomer: pairing has its own leaf.
+            if peer is None and (leaf is not None or shown is members):
+                raise _Refusal("pin")
             leading = await _answer_upgrade(stream, full=peer is None and self._full(address))
             frames = FrameStream(
                 stream, peer=peer, leaf_sha256=leaf, own_leaf_sha256=shown.leaf_sha256, leading=leading
@@ -441,14 +443,7 @@ class _Listener:
                 await self._on_peer(frames)
 
     def _pinned(self, leaf_sha256: bytes | None) -> bytes | None:
-        """The member with that leaf; None if none was shown. That OpenSSL took it is not enough: a member's
-        certificate that may sign would vouch for any other."""
-        if leaf_sha256 is None:
-            return None
-        peer = self._peer_of(leaf_sha256)
-        if peer is None:
-            raise _Refusal("pin")
-        return peer
+        return None if leaf_sha256 is None else self._peer_of(leaf_sha256)
 
     def _full(self, address: str) -> bool:
         return self._strangers.total() >= MAX_STRANGERS or self._strangers[address] >= MAX_PER_ADDRESS

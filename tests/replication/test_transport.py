@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -76,10 +77,10 @@ def sha256(data: bytes) -> bytes:
 class Home:
     """A device that listens on loopback, answers every member's message with itself, and remembers."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
         self.folder = folder
         folder.mkdir(mode=0o700, exist_ok=True)
-        self.own: DeviceIdentity = load_or_create(folder, os.urandom)
+        self.own: DeviceIdentity = load_or_create(folder, random_bytes)
         self.members: dict[bytes, bytes] = {}  # device id to leaf
         self.connections = Connections()
         self.met: list[FrameStream] = []
@@ -289,6 +290,24 @@ def test_who_is_admitted_later_gets_in_without_a_restart(pair: tuple[Home, Home]
                 await mallory.dial(anna)
             anna.admit(mallory)
             assert await ask(await mallory.dial(anna)) == b"hello"
+
+    run(journey)
+
+
+def test_members_whose_leaves_have_one_name_all_get_in(anna: Home, tmp_path: Path) -> None:
+    """Of several anchors with one name OpenSSL would try the first alone."""
+    twins = [
+        Home(tmp_path / str(n), lambda size: os.urandom(size) if size == 32 else bytes(size))
+        for n in range(3)
+    ]
+    assert len({x509.load_der_x509_certificate(twin.own.leaf).subject for twin in twins}) == 1
+
+    async def journey() -> None:
+        for twin in twins:
+            anna.admit(twin)
+        async with anna.listening():
+            for twin in twins:
+                assert await ask(await twin.dial(anna)) == b"hello"
 
     run(journey)
 
@@ -547,6 +566,33 @@ def test_an_impostor_at_a_known_address_gets_no_byte_of_ours(pair: tuple[Home, H
     run(journey)
 
 
+def test_an_impostor_whose_leaf_the_member_signed_is_caught_by_the_pin(
+    pair: tuple[Home, Home], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The dialler's second lock alone: the first, which refuses a leaf that may sign, is taken off."""
+    _, ben = pair
+    ca_leaf, ca_pem, ca_key = certificate(tmp_path, "ca" * 10, ca=True)
+    _, minted_pem, _ = certificate(tmp_path, "ab" * 10, issuer=("ca" * 10, ca_key))
+    monkeypatch.setattr(transport, "check_leaf", lambda _: None)
+    kinds: list[str] = []
+
+    async def journey() -> None:
+        for pem in (minted_pem, ca_pem):
+            with tls_server(pem, SWITCH) as (port, _, _):
+                try:
+                    frames = await dial(
+                        "127.0.0.1", port, pem=ben.own.pem, peer=b"", peer_leaf=ca_leaf, sni=GOOD_NAME
+                    )
+                except Unreachable as error:
+                    kinds.append(error.kind)
+                else:
+                    kinds.append("connected")
+                    await frames.aclose()
+
+    run(journey)
+    assert kinds == ["pin", "connected"]
+
+
 @pytest.mark.parametrize("sni", [None, GOOD_NAME])
 def test_tls_1_2_is_refused(pair: tuple[Home, Home], sni: str | None) -> None:
     anna, ben = pair
@@ -701,10 +747,13 @@ def test_a_reader_that_stops_is_dropped_and_a_slow_one_is_not(autojump: trio.tes
 
 
 @contextmanager
-def tls_server(home: Home, reply: bytes) -> Iterator[tuple[int, list[bytes], list[int]]]:
-    """A plain threaded server with the device's real leaf: port, what it was sent, how much it could send."""
+def tls_server(pem: Path, reply: bytes, *, pause: float = 0) -> Iterator[tuple[int, list[bytes], list[int]]]:
+    """A plain threaded server with the device's real leaf: port, what it was sent, how much it could send.
+
+    With a pause it sends its reply for ever.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(home.own.pem)
+    context.load_cert_chain(pem)
     listener = socket.create_server(("127.0.0.1", 0))
     requests: list[bytes] = []
     sent: list[int] = [0]
@@ -717,6 +766,9 @@ def tls_server(home: Home, reply: bytes) -> Iterator[tuple[int, list[bytes], lis
                 requests.append(tls.recv(65536))
                 for start in range(0, len(reply), 16384):
                     sent[0] += tls.send(reply[start : start + 16384])
+                while pause:
+                    time.sleep(pause)
+                    tls.send(reply)
                 tls.recv(1)
         except OSError:
             pass
@@ -730,11 +782,11 @@ def tls_server(home: Home, reply: bytes) -> Iterator[tuple[int, list[bytes], lis
         thread.join(20)
 
 
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: kinring/1\r\n\r\n"
 HOSTILE_REPLIES = {
     "gzip bomb": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 99999999\r\n\r\n"
     + b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff" * 5_000_000,
-    "encoded switch": b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: kinring/1\r\n"
-    b"Content-Encoding: gzip\r\n\r\n",
+    "encoded switch": SWITCH.removesuffix(b"\r\n") + b"Content-Encoding: gzip\r\n\r\n",
     "redirect": b"HTTP/1.1 302 Found\r\nLocation: https://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
     "another protocol": b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
     "endless head": b"HTTP/1.1 101 Switching Protocols\r\n" + b"X-Pad: 0123456789\r\n" * 500_000,
@@ -747,7 +799,7 @@ def test_a_hostile_answer_is_refused_at_its_head(pair: tuple[Home, Home], name: 
     anna, ben = pair
 
     async def journey() -> None:
-        hostile = tls_server(anna, HOSTILE_REPLIES[name])
+        hostile = tls_server(anna.own.pem, HOSTILE_REPLIES[name])
         with hostile as (anna.port, requests, sent), pytest.raises(Unreachable, match="protocol"):
             await ben.dial(anna)
         assert requests[0] == REQUEST  # no compression offered, no library named
@@ -761,8 +813,9 @@ def test_silence_and_endless_informational_answers_time_out(pair: tuple[Home, Ho
     anna, ben = pair
 
     async def journey() -> None:
-        for reply in (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 3):
-            with tls_server(anna, reply) as (port, _, _), pytest.raises(Unreachable, match="timeout"):
+        for reply, pause in ((b"", 0), (b"HTTP/1.1 100 Continue\r\n\r\n", 0.05)):
+            server = tls_server(anna.own.pem, reply, pause=pause)
+            with server as (port, _, _), pytest.raises(Unreachable, match="timeout"):
                 await dial(
                     "127.0.0.1",
                     port,
