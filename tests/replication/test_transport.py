@@ -108,8 +108,8 @@ class Home:
         await echo(frames)
 
     @asynccontextmanager
-    async def listening(self, **changes: Any) -> AsyncIterator[None]:
-        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async def listening(self, *, host: str = "127.0.0.1", **changes: Any) -> AsyncIterator[None]:
+        listeners = await trio.open_tcp_listeners(0, host=host)
         self.port = listeners[0].socket.getsockname()[1]
         wishes: dict[str, Any] = {
             "contexts": self.contexts,
@@ -128,9 +128,11 @@ class Home:
             yield
             nursery.cancel_scope.cancel()
 
-    async def dial(self, other: Home, *, sni: str = GOOD_NAME, leaf: bytes | None = None) -> FrameStream:
+    async def dial(
+        self, other: Home, *, host: str = "127.0.0.1", sni: str = GOOD_NAME, leaf: bytes | None = None
+    ) -> FrameStream:
         frames = await dial(
-            "127.0.0.1",
+            host,
             other.port,
             pem=self.own.pem,
             peer=other.own.id,
@@ -894,6 +896,35 @@ def test_neither_key_log_nor_proxy(pair: tuple[Home, Home], tmp_path: Path) -> N
         with pytest.raises(BlockingIOError):
             proxy.accept()
     assert not key_log.exists()
+
+
+@pytest.mark.needs("netns")
+def test_scoped_ipv6_addresses_can_be_dialled(pair: tuple[Home, Home]) -> None:
+    """In a network of its own, where `lo` has a link-local address."""
+    anna, ben = pair
+    script = f"""
+        import sys, trio
+        from pathlib import Path
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from test_transport import Home, ask
+        anna, ben = Home(Path({str(anna.folder)!r})), Home(Path({str(ben.folder)!r}))
+        anna.admit(ben)
+        async def journey():
+            async with anna.listening(host="::"):
+                for host in ("::1", "fe80::7%lo", "fe80::7%1"):
+                    print(await ask(await ben.dial(anna, host=host)))
+        trio.run(journey)
+    """
+    setup = 'ip link set lo up && ip addr add fe80::7/64 dev lo nodad && exec "$0" -c "$1"'
+    done = subprocess.run(
+        ["unshare", "--net", "sh", "-c", setup, sys.executable, textwrap.dedent(script)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == "b'hello'\n" * 3, done.stderr
 
 
 # Frames
