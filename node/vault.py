@@ -15,8 +15,24 @@ from typing import Any, Final
 from node.errors import ExitCode, KinringError
 from node.grants import epoch_keys, epoch_statement, grant_statement, missing_grants
 from node.item import (
-    BASE, FIELDS, FORM, KINDS, ROSTER, STATE, TAGS, Candidate, Item, Opened, Write, clean_fields,
-    fingerprint, matches, read_item, roster_members, writes_for_change, writes_for_new,
+    BASE,
+    FIELDS,
+    FORM,
+    KINDS,
+    ROSTER,
+    STATE,
+    TAGS,
+    Candidate,
+    Item,
+    Opened,
+    Write,
+    clean_fields,
+    fingerprint,
+    matches,
+    read_item,
+    roster_members,
+    writes_for_change,
+    writes_for_new,
 )  # fmt: skip
 from node.keyholder import Unlocked
 from node.sealing import Opener, Place, Sealer, Unopened, Value, VaultKeys, target
@@ -196,6 +212,11 @@ class Vaults:
         self._openers.clear()
         self._seen = -1
 
+    def epoch_keys(self, vault: bytes) -> dict[bytes, VaultKeys]:
+        """The keys of a vault that were granted here, by epoch: to be sealed to a new keyholder of ours."""
+        self._state()
+        return dict(self._keys.get(vault, {}))
+
     def _opener(self, entry: int) -> Opener | None:
         if entry not in self._openers:
             info = self._replica.info(entry)
@@ -313,14 +334,18 @@ class Vaults:
         """Append one entry with `writes` (record, what). `fresh`: records made just now, nothing to replace."""
         state = self._state()
         if state.right(vault, self._unlocked.person) < WRITES:
-            raise KinringError("this vault may only be read", "ask its owner for the right to write", ExitCode.FORBIDDEN)
+            raise KinringError(
+                "this vault may only be read", "ask its owner for the right to write", ExitCode.FORBIDDEN
+            )
         self._grant_missing(state, vault)
         me = self._unlocked
         self._replica.append(
             me.keyholder, me.sign, lambda p: self._draft(p, vault, writes, fresh=fresh), self._clock()
         )
 
-    def _draft(self, position: Position, vault: bytes, writes: Sequence[tuple[bytes, Write]], *, fresh: bool) -> Draft:
+    def _draft(
+        self, position: Position, vault: bytes, writes: Sequence[tuple[bytes, Write]], *, fresh: bool
+    ) -> Draft:
         held = position.state.vaults[vault]
         epoch = held.newest_epoch()
         keys = self._keys.get(vault, {}).get(epoch or b"")
@@ -333,7 +358,9 @@ class Vaults:
         for record, write in writes:
             op_target = target(keys.target_key, record, write.name, write.member or None)
             replaces = () if fresh else self._replaceable(vault, op_target)
-            ops.append(Op(op_target, replaces, sealer.seal(op_target, record, write.name, write.member, write.value)))
+            ops.append(
+                Op(op_target, replaces, sealer.seal(op_target, record, write.name, write.member, write.value))
+            )
         return Draft(ops=tuple(ops), vault=vault, epoch=epoch, suite=held.suite, salt=sealer.salt,
                      commitment=sealer.commitment)  # fmt: skip
 
@@ -375,7 +402,9 @@ class Vaults:
         """A new vault of this person's own. Raises KinringError INVALID, CONFLICT for a title in use."""
         values = _vault_values(title, kind, icon)
         if any(view.title == title for view in self.vaults()):
-            raise KinringError(f"there is a vault {title!r} already", "choose another title", ExitCode.CONFLICT)
+            raise KinringError(
+                f"there is a vault {title!r} already", "choose another title", ExitCode.CONFLICT
+            )
         state = self._state()
         me = self._unlocked
         keys = VaultKeys(self._random(32), self._random(32))
@@ -444,7 +473,11 @@ class Vaults:
         return self._vault_view(state, vault, count=False)
 
     def _vault_view(self, state: State, vault: bytes, *, count: bool) -> VaultView:
-        about = self._models[vault].item(vault) if vault in self._models else read_item(vault, self._lookup(vault, vault))
+        about = (
+            self._models[vault].item(vault)
+            if vault in self._models
+            else read_item(vault, self._lookup(vault, vault))
+        )
         items = 0
         if count:
             items = sum(not item.deleted for item in self._items_of(vault))
@@ -534,8 +567,14 @@ class Vaults:
         """Every value that a field (or each) has had, newest first. `form_fields.NAME` for a custom field."""
         vault, record, item = self._find(item_id)
         if field_name is not None and not _is_field(field_name):
-            raise KinringError(f"{field_name!r} is no field", f"one of {', '.join(FIELDS)}", ExitCode.NOT_FOUND)
-        names = [field_name] if field_name else [*FIELDS, *(f"{FORM}.{name}" for name in sorted(item.form_fields))]
+            raise KinringError(
+                f"{field_name!r} is no field", f"one of {', '.join(FIELDS)}", ExitCode.NOT_FOUND
+            )
+        names = (
+            [field_name]
+            if field_name
+            else [*FIELDS, *(f"{FORM}.{name}" for name in sorted(item.form_fields))]
+        )
         key = self._target_key(vault)
         bases = self._versions(vault, record, [target(key, record, BASE)])
         state = self._state()
@@ -566,7 +605,9 @@ class Vaults:
         """Write an earlier value of a field again. Raises KinringError NOT_FOUND."""
         found = [v for v in self.history(item_id, field_name) if v.dot == dot]
         if not found:
-            raise KinringError("this field never had that value", "see the item's history", ExitCode.NOT_FOUND)
+            raise KinringError(
+                "this field never had that value", "see the item's history", ExitCode.NOT_FOUND
+            )
         plain, _, member = field_name.partition(".")
         change = {FORM: {member: found[0].value}} if member else {plain: found[0].value}
         return self.update_item(item_id, change)
@@ -586,7 +627,11 @@ class Vaults:
         return sorted(found, key=lambda c: (c.label.casefold(), c.item_id, c.field))
 
     def categories(self) -> list[str]:
-        found = {item.fields.get("category") for v in self.vaults() for item in self._items_of(_id(v.vault_id, "vault"))}
+        found = {
+            item.fields.get("category")
+            for v in self.vaults()
+            for item in self._items_of(_id(v.vault_id, "vault"))
+        }
         return sorted(name for name in found if name)
 
     # Import
@@ -658,7 +703,9 @@ class Vaults:
         if directory not in self._keys:
             return {self._unlocked.person: self._unlocked.username}
         model = self._model(directory)
-        found = {record: model.item(record).fields.get("name") for record, held in model.records.items() if held}
+        found = {
+            record: model.item(record).fields.get("name") for record, held in model.records.items() if held
+        }
         return {record: str(name) for record, name in found.items() if name}
 
     def set_names(self, names: dict[bytes, str]) -> None:
@@ -689,7 +736,10 @@ class Vaults:
             targets: Iterable[bytes] = model.records[item.record]
         else:
             key = self._target_key(vault)
-            targets = {target(key, item.record, op.name, op.member or None) for op in self._lookup(vault, item.record)}
+            targets = {
+                target(key, item.record, op.name, op.member or None)
+                for op in self._lookup(vault, item.record)
+            }
         return self._replica.count_at(vault, targets)
 
 
@@ -722,7 +772,9 @@ def _vault_values(title: str, kind: str, icon: str) -> dict[str, str]:
     if kind not in KINDS:
         raise KinringError(f"{kind!r} is no kind of vault", f"one of {', '.join(KINDS)}", ExitCode.INVALID)
     if len(icon.encode()) > MAX_TITLE:
-        raise KinringError("a vault's icon is a name of at most 256 bytes", "choose a shorter one", ExitCode.INVALID)
+        raise KinringError(
+            "a vault's icon is a name of at most 256 bytes", "choose a shorter one", ExitCode.INVALID
+        )
     return {"title": title, "kind": kind, "icon": icon}
 
 
@@ -754,4 +806,6 @@ class _told:
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, Malformed):
-            raise KinringError(error.detail or error.kind, "correct it and try again", ExitCode.INVALID) from None
+            raise KinringError(
+                error.detail or error.kind, "correct it and try again", ExitCode.INVALID
+            ) from None

@@ -13,8 +13,19 @@ from typing import Any, Final
 
 from replication.encoding import decode, encode
 from replication.entry import (
-    MAX_COUNT, OPS, STATEMENTS, Entry, Header, Op, body_root, from_wire, log_id, make_dot, sign_entry,
-    statement_hash, to_wire,
+    MAX_COUNT,
+    OPS,
+    STATEMENTS,
+    Entry,
+    Header,
+    Op,
+    body_root,
+    from_wire,
+    log_id,
+    make_dot,
+    sign_entry,
+    statement_hash,
+    to_wire,
 )  # fmt: skip
 from replication.errors import InvalidSignature, LocalProtocolError, Malformed, Missing, Refused
 from replication.log import Row, SignedFrontier, sign_frontier, signed_from_wire
@@ -133,7 +144,13 @@ class Replica:
 
     @classmethod
     def open(
-        cls, path: str, *, random_bytes: RandomBytes, mark: bytes = b"", create: bool = True, vfs: str | None = None
+        cls,
+        path: str,
+        *,
+        random_bytes: RandomBytes,
+        mark: bytes = b"",
+        create: bool = True,
+        vfs: str | None = None,
     ) -> Replica:
         """`mark` says which machine and file this is: a store that finds itself elsewhere starts new logs,
         for the copy it was made from may go on with the old ones. Raises StoreError."""
@@ -182,7 +199,9 @@ class Replica:
             self._load_statements(entry)
 
     def _load_statements(self, entry: int) -> None:
-        body, head, frontier = self.store.row("SELECT body, head, frontier FROM entries WHERE id = ?", (entry,))
+        body, head, frontier = self.store.row(
+            "SELECT body, head, frontier FROM entries WHERE id = ?", (entry,)
+        )
         info = self.info(entry)
         header = Header(self._membership.family, info.author, info.log, info.seq, b"", STATEMENTS, b"", b"", 0,
                         _split(frontier, 32), 0, b"", b"", 0, b"")  # fmt: skip
@@ -353,7 +372,9 @@ class Replica:
         reason = self._why_without_effect(h) if has_ops else ""
         body = encode(list(entry.statements)) if not has_ops else b""
         # The body is the wire form's last item, so what stands before it is kept as it is.
-        body_size = len(body) if body else len(encode([[o.target, list(o.replaces), o.sealed] for o in entry.ops]))
+        body_size = (
+            len(body) if body else len(encode([[o.target, list(o.replaces), o.sealed] for o in entry.ops]))
+        )
         head = wire[: len(wire) - body_size]
         self.store.run(
             "INSERT INTO entries (hash, log, seq, previous, tip, head, frontier, vault, body, reason) "
@@ -426,7 +447,8 @@ class Replica:
 
     def _op_of(self, dot: bytes) -> int | None:
         found = self.store.row(
-            "SELECT id FROM entries WHERE hash BETWEEN ? AND ?", (dot[:16] + b"\0" * 16, dot[:16] + b"\xff" * 16)
+            "SELECT id FROM entries WHERE hash BETWEEN ? AND ?",
+            (dot[:16] + b"\0" * 16, dot[:16] + b"\xff" * 16),
         )
         index = int.from_bytes(dot[16:], "big")
         return found[0] * MAX_COUNT + index if found and index < MAX_COUNT else None
@@ -512,6 +534,12 @@ class Replica:
             changed.setdefault(vault, set()).add(target)
         return changed
 
+    def statements_of(self, entry: int) -> list[bytes]:
+        """The hashes of the statements in a stored entry."""
+        return [
+            digest for (digest,) in self.store.rows("SELECT hash FROM statements WHERE entry = ?", (entry,))
+        ]
+
     def put_aside(self) -> list[tuple[bytes, str]]:
         """Entries and statements without effect: (hash, why)."""
         return self.store.rows(
@@ -551,7 +579,9 @@ class Replica:
             "SELECT hash FROM up", (low, high),
         )}  # fmt: skip
 
-    def entries_after(self, cursor: int, wanted: Callable[[bytes, int, bytes, bool], bool]) -> tuple[list[Outgoing], int]:
+    def entries_after(
+        self, cursor: int, wanted: Callable[[bytes, int, bytes, bool], bool]
+    ) -> tuple[list[Outgoing], int]:
         """Entries after the local id `cursor` for which `wanted(log, seq, hash, forked)`, up to about
         256 KiB, and the id reached."""
         found: list[Outgoing] = []
@@ -578,7 +608,9 @@ class Replica:
             "SELECT target, replaces, sealed FROM ops WHERE id BETWEEN ? AND ? ORDER BY id",
             (entry * MAX_COUNT, entry * MAX_COUNT + MAX_COUNT - 1),
         )
-        return bytes(head + encode([[target, list(_split(dots, 18)), sealed] for target, dots, sealed in rows]))
+        return bytes(
+            head + encode([[target, list(_split(dots, 18)), sealed] for target, dots, sealed in rows])
+        )
 
     # Signed frontiers
 
@@ -607,7 +639,8 @@ class Replica:
 
     def _put_signed(self, signed: SignedFrontier) -> None:
         self.store.run(
-            "INSERT OR REPLACE INTO signed_frontiers VALUES (?, ?, ?)", (signed.device, signed.count, signed.to_wire())
+            "INSERT OR REPLACE INTO signed_frontiers VALUES (?, ?, ?)",
+            (signed.device, signed.count, signed.to_wire()),
         )
 
     def signed_frontiers(self) -> dict[bytes, SignedFrontier]:
@@ -618,7 +651,9 @@ class Replica:
     def behind(self, rows: Iterable[Row]) -> int:
         """How many of the entries here a frontier lacks."""
         held = {row.log: row.seq + 1 for row in rows}
-        mine = self.store.rows("SELECT logs.log, count(*) FROM entries JOIN logs ON number = entries.log GROUP BY number")
+        mine = self.store.rows(
+            "SELECT logs.log, count(*) FROM entries JOIN logs ON number = entries.log GROUP BY number"
+        )
         return sum(max(0, count - held.get(log, 0)) for log, count in mine)
 
 
