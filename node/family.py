@@ -16,13 +16,36 @@ from node.keyholder import SIGN_IN, Unlocked, keep_keyholder, sign_in_name
 from node.sealing import VaultKeys
 from node.secret_keys import SecretKeys
 from node.unlock import (
-    ARGON2ID, Kdf, PaperKeys, new_recovery_code, paper_keys, parse_recovery_code, secret_key_from_pepper,
-    wrap_secret, wrap_unlock_key,
+    ARGON2ID,
+    Kdf,
+    PaperKeys,
+    new_recovery_code,
+    paper_keys,
+    parse_recovery_code,
+    secret_key_from_pepper,
+    wrap_secret,
+    wrap_unlock_key,
 )  # fmt: skip
 from node.vault import Vaults
 from replication.membership import (
-    ADMIN, DEVICE, DIRECTORY, FOUND, FULL, KEYHOLDER, PAPER, PERMIT, PERSON, SELF, SHARED, SUITE, UNLOCK,
-    VAULT, device_proof, family_id, keyholder_proof, self_admission,
+    ADMIN,
+    DEVICE,
+    DIRECTORY,
+    FOUND,
+    FULL,
+    KEYHOLDER,
+    PAPER,
+    PERMIT,
+    PERSON,
+    SELF,
+    SHARED,
+    SUITE,
+    UNLOCK,
+    VAULT,
+    device_proof,
+    family_id,
+    keyholder_proof,
+    self_admission,
 )  # fmt: skip
 from replication.replica import Draft, Position, Replica
 
@@ -103,7 +126,9 @@ def found(
         box_key = bytes(device.box.public_key)
         proof = device.sign.sign(device_proof(family, device.id, box_key, device.leaf)).signature
         granted = seal_discovery_key(discovery_key, family=family, device=device.id, box_key=box_key)
-        owned = keys.signing_key.sign(keyholder_proof(family, person, device.id, keys.id, keys.box_key)).signature
+        owned = keys.signing_key.sign(
+            keyholder_proof(family, person, device.id, keys.id, keys.box_key)
+        ).signature
         statements: list[list[Any]] = [
             [FOUND, keys.box_key, bytes(recovery.verify_key), nonce],
             admit,
@@ -183,7 +208,9 @@ def _person_statements(
         secrets.save(person, secret_key)
     code = parse_recovery_code(keys.recovery_code)
     paper = paper_keys(code, secret_key)
-    sealed = wrap_secret(keys.unlock_key, code, purpose="recovery-code", context=person, random_bytes=random_bytes)
+    sealed = wrap_secret(
+        keys.unlock_key, code, purpose="recovery-code", context=person, random_bytes=random_bytes
+    )
     wrap = wrap_unlock_key(who.password, secret_key, keys.unlock_key, family=family, person=person,
                            kdf=who.kdf, random_bytes=random_bytes)  # fmt: skip
     statements.append([PAPER, person, bytes(paper.sign.verify_key), bytes(paper.box.public_key), sealed])
@@ -195,7 +222,7 @@ def _vault_statements(
     position: Position, statements: list[list[Any]], keys: _Keys, paper: PaperKeys, count: int, suite: int,
     random_bytes: RandomBytes,
 ) -> None:  # fmt: skip
-    """Append `count` vaults of a new person, each with suite and first epoch; a founder's first is the directory."""
+    """Append a new person's vaults, with suite and first epoch; the founder's first is the directory."""
     recipients = {keys.id: keys.box_key, bytes(paper.sign.verify_key): bytes(paper.box.public_key)}
     founding = statements[0][0] == FOUND
     for number in range(count):

@@ -56,7 +56,9 @@ def open_keys(
     return keys
 
 
-def epoch_statement(family: bytes, vault: bytes, keys: VaultKeys, recipients: dict[bytes, bytes]) -> list[Any]:
+def epoch_statement(
+    family: bytes, vault: bytes, keys: VaultKeys, recipients: dict[bytes, bytes]
+) -> list[Any]:
     """The first epoch of a vault. `recipients` (id to X25519 key) are all who may read it then."""
     return [EPOCH, vault, [], keys.commitment(), _boxes(family, vault, keys, recipients), []]
 
@@ -102,7 +104,7 @@ def readable(state: State, person: bytes) -> list[bytes]:
 def epoch_keys(
     state: State, vault_id: bytes, recipient: bytes, private: PrivateKey
 ) -> dict[bytes, VaultKeys]:
-    """The epochs of a vault whose key was given to `recipient`, opened. A box that does not open is left out."""
+    """The epochs whose key was given to `recipient`, opened. A box that does not open is left out."""
     vault: Vault = state.vaults[vault_id]
     found = {}
     for name, epoch in vault.epochs.items():
@@ -130,6 +132,8 @@ def open_discovery_key(box: bytes, *, family: bytes, device: bytes, private: Pri
     except (CryptoError, Malformed, ValueError):
         raise Unopened("box") from None
     match content:
-        case [bytes(context), bytes(key)] if len(key) == 32 and context == _bound(LABEL_DISCOVERY, [family, device]):
+        case [bytes(context), bytes(key)] if len(key) == 32 and context == _bound(
+            LABEL_DISCOVERY, [family, device]
+        ):
             return key
     raise Unopened("context")

@@ -42,7 +42,7 @@ BASE_ROOM: Final = 24 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A live op, opened. `order` (wall time, dot) says which of several shows first; it decides nothing else."""
+    """A live op, opened. `order` (wall time, dot) says which of several shows first, and nothing else."""
 
     dot: bytes
     author: bytes
@@ -252,7 +252,7 @@ class Write:
 
 
 def writes_for_new(cleaned: dict[str, Any]) -> list[Write]:
-    """The ops of a new item: a base with all that fits, an op for each long field. Raises Malformed `field`."""
+    """The ops of a new item: a base with all that fits, one for each long field. Raises Malformed `field`."""
     if len(encode(cleaned)) > MAX_ITEM:
         raise Malformed("field", f"an item holds at most {MAX_ITEM // 1024} KiB when it is made")
     base: dict[str, Any] = {}
@@ -318,7 +318,16 @@ def matches(item: Item, query: str) -> bool:
     wanted = query.casefold()
     texts: Iterable[Any] = (
         item.fields.get(name)
-        for name in ("label", "username", "email", "website_url", "description", "category", "phone", "address")
+        for name in (
+            "label",
+            "username",
+            "email",
+            "website_url",
+            "description",
+            "category",
+            "phone",
+            "address",
+        )
     )
     return any(wanted in text.casefold() for text in texts if type(text) is str) or any(
         wanted in tag.casefold() for tag in item.tags

@@ -18,8 +18,15 @@ from nacl.signing import SigningKey
 from node.errors import ExitCode, KinringError
 from node.secret_keys import SecretKeys
 from node.unlock import (
-    ARGON2ID, WrongPassword, format_recovery_code, open_stretched, parse_unlock_wrap,
-    secret_key_from_pepper, stretch, unwrap_secret, wrap_secret,
+    ARGON2ID,
+    WrongPassword,
+    format_recovery_code,
+    open_stretched,
+    parse_unlock_wrap,
+    secret_key_from_pepper,
+    stretch,
+    unwrap_secret,
+    wrap_secret,
 )  # fmt: skip
 from replication.encoding import decode, encode
 from replication.errors import Refused
@@ -64,7 +71,9 @@ def keep_keyholder(
     random_bytes: RandomBytes,
 ) -> None:  # fmt: skip
     """Remember who may sign in here: name, ids, and the private half (64 bytes) under the unlock key."""
-    wrapped = wrap_secret(unlock_key, private, purpose="keyholder", context=keyholder, random_bytes=random_bytes)
+    wrapped = wrap_secret(
+        unlock_key, private, purpose="keyholder", context=keyholder, random_bytes=random_bytes
+    )
     replica.store.set_local(SIGN_IN, sign_in_name(username), encode([username, person, keyholder, wrapped]))
 
 
@@ -108,7 +117,9 @@ def unlock_with_key(replica: Replica, person: bytes, unlock_key: bytes) -> Unloc
             private = unwrap_secret(unlock_key, wrapped, purpose="keyholder", context=keyholder)
         except Refused:
             continue
-        return Unlocked(username, person, keyholder, unlock_key, SigningKey(private[:32]), PrivateKey(private[32:]))
+        return Unlocked(
+            username, person, keyholder, unlock_key, SigningKey(private[:32]), PrivateKey(private[32:])
+        )
     raise KinringError("the vault is locked", "run `kinring unlock` again", ExitCode.LOCKED)
 
 

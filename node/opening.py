@@ -17,14 +17,16 @@ from replication.store import StoreError
 STORE_FILE: Final = "kinring.db"
 
 _TOLD: Final = {
-    "damaged": ("the store is damaged", "restore a backup, or join this device to the family anew", ExitCode.DAMAGED),
+    "damaged": ("the store is damaged",
+                "restore a backup, or join this device to the family anew", ExitCode.DAMAGED),
     "version": ("the store was written by another version of Kinring, or is not Kinring's",
                 "no format is released yet: start with an empty data folder", ExitCode.DAMAGED),
     "busy": ("another Kinring process has been writing to the store for too long",
              "wait for it, or stop it", ExitCode.BUSY),
     "full": ("the disk is full; nothing was half saved", "make room and try again", ExitCode.DISK),
     "io": ("the disk refuses to read or write; nothing was half saved", "check the disk", ExitCode.DISK),
-    "missing": ("the store cannot be opened", "check that the data folder exists and is yours", ExitCode.DAMAGED),
+    "missing": ("the store cannot be opened",
+                "check that the data folder exists and is yours", ExitCode.DAMAGED),
 }  # fmt: skip
 
 
@@ -64,13 +66,17 @@ def _make_private(path: Path) -> None:
 def _check_private(path: Path) -> None:
     info = path.lstat()
     if not os.path.isfile(path) or path.is_symlink():
-        raise KinringError("the store is not a plain file", f"look at {STORE_FILE} in the data folder", ExitCode.DAMAGED)
+        raise KinringError(
+            "the store is not a plain file", f"look at {STORE_FILE} in the data folder", ExitCode.DAMAGED
+        )
     if hasattr(os, "getuid") and (info.st_uid != os.getuid() or info.st_mode & 0o077):
-        raise KinringError("others may read the store", f"chmod 600 {STORE_FILE} in the data folder", ExitCode.DAMAGED)
+        raise KinringError(
+            "others may read the store", f"chmod 600 {STORE_FILE} in the data folder", ExitCode.DAMAGED
+        )
 
 
 def store_mark(path: Path) -> bytes:
-    """Which machine and which file this is, hashed: another answer than last time, and the store was copied."""
+    """Which machine and which file this is, hashed. Another answer than last time: the store was copied."""
     machine = b""
     for name in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
         try:

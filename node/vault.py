@@ -331,7 +331,7 @@ class Vaults:
     # Writing
 
     def _write(self, vault: bytes, writes: Sequence[tuple[bytes, Write]], *, fresh: bool = False) -> None:
-        """Append one entry with `writes` (record, what). `fresh`: records made just now, nothing to replace."""
+        """Append one entry with `writes` (record, what). `fresh`: made just now, nothing to replace."""
         state = self._state()
         if state.right(vault, self._unlocked.person) < WRITES:
             raise KinringError(
@@ -350,8 +350,11 @@ class Vaults:
         epoch = held.newest_epoch()
         keys = self._keys.get(vault, {}).get(epoch or b"")
         if epoch is None or keys is None:
-            raise KinringError("this vault's newest key has not arrived here yet",
-                               "bring this device together with one that has it", ExitCode.LOCKED)  # fmt: skip
+            raise KinringError(
+                "this vault's newest key has not arrived here yet",
+                "bring this device together with one that has it",
+                ExitCode.LOCKED,
+            )
         place = Place(position.family, vault, epoch, held.suite, position.log, position.seq)
         sealer = Sealer(keys, place, self._random)
         ops = []
@@ -366,10 +369,11 @@ class Vaults:
 
     def _replaceable(self, vault: bytes, op_target: bytes) -> tuple[bytes, ...]:
         """The live dots that we can open: one whose key has not come yet is not overwritten unseen."""
-        dots = []
-        for op in self._replica.ops_at(vault, [op_target]):
-            if op.sealed is None or self._opener(op.entry) is not None:
-                dots.append(make_dot(self._replica.info(op.entry).hash, op.index))
+        dots = (
+            make_dot(self._replica.info(op.entry).hash, op.index)
+            for op in self._replica.ops_at(vault, [op_target])
+            if op.sealed is None or self._opener(op.entry) is not None
+        )
         return tuple(sorted(dots))
 
     def _grant_missing(self, state: State, vault: bytes) -> None:
@@ -482,10 +486,16 @@ class Vaults:
         if count:
             items = sum(not item.deleted for item in self._items_of(vault))
         return VaultView(
-            vault.hex(), str(about.fields.get("title", vault.hex()[:8])), str(about.fields.get("kind", "Logins")),
-            str(about.fields.get("icon") or ""), items, about.created_at, about.updated_at,
-            state.right(vault, self._unlocked.person) >= WRITES, about.deleted,
-        )  # fmt: skip
+            vault.hex(),
+            str(about.fields.get("title", vault.hex()[:8])),
+            str(about.fields.get("kind", "Logins")),
+            str(about.fields.get("icon") or ""),
+            items,
+            about.created_at,
+            about.updated_at,
+            state.right(vault, self._unlocked.person) >= WRITES,
+            about.deleted,
+        )
 
     # Items
 
@@ -493,7 +503,7 @@ class Vaults:
         """A new item; its id. Raises KinringError INVALID naming the field, NOT_FOUND, FORBIDDEN."""
         view = self.vault(vault_id)
         vault, record = _id(vault_id, "vault"), self._random(16)
-        with _told():
+        with _Told():
             writes = writes_for_new(clean_fields({"kind": view.kind, **fields}))
         with self._replica.transaction():
             self._write(vault, [(record, write) for write in writes], fresh=True)
@@ -527,7 +537,7 @@ class Vaults:
     def update_item(self, item_id: str, changes: dict[str, Any]) -> ItemView:
         """Change the fields named and no others; None or "" empties one. Writing a field that is in conflict
         settles it. Raises KinringError INVALID, NOT_FOUND, FORBIDDEN."""
-        with _told():
+        with _Told():
             cleaned = clean_fields(changes)
         with self._replica.transaction():
             vault, record, item = self._find(item_id)
@@ -538,7 +548,7 @@ class Vaults:
         return self.item(item_id)
 
     def _roster(self, vault: bytes, record: bytes, writes: list[Write]) -> list[Write]:
-        """The roster's next value, where a member is new: by it a reader of one record knows where to look."""
+        """The roster's next value, where a member is new: it tells a reader of one record where to look."""
         ops = self._lookup(vault, record)
         held = roster_members(op.value for op in ops if op.name == ROSTER)
         base = {m for op in ops if op.name == BASE for f in (TAGS, FORM) for m in op.value.get(f, ())}
@@ -698,7 +708,7 @@ class Vaults:
     # Names
 
     def names(self) -> dict[bytes, str]:
-        """Names of people (by person id) and devices (by the first 16 bytes of their id), as the directory has them."""
+        """Names of people (by person id) and devices (by the first 16 bytes of their id)."""
         directory = self._state().directory
         if directory not in self._keys:
             return {self._unlocked.person: self._unlocked.username}
@@ -749,8 +759,10 @@ def _id(text: str, what: str) -> bytes:
     except (ValueError, TypeError):
         value = b""
     if len(value) != 16:
-        raise KinringError(f"an {what} id is 32 hexadecimal digits" if what[0] in "aeiou" else
-                           f"a {what} id is 32 hexadecimal digits", "copy it from the list", ExitCode.INVALID)  # fmt: skip
+        article = "an" if what[0] in "aeiou" else "a"
+        raise KinringError(
+            f"{article} {what} id is 32 hexadecimal digits", "copy it from the list", ExitCode.INVALID
+        )
     return value
 
 
@@ -798,7 +810,7 @@ def _version(
     return VersionView(name, value, author, device, op.wall_time, live, op.dot.hex())
 
 
-class _told:
+class _Told:
     """A field that was refused, told to a person."""
 
     def __enter__(self) -> None:

@@ -26,7 +26,7 @@ def _refuse_tag(*_: object) -> Any:
 # Known tags have decoders of their own (numbers, dates, regular expressions, shared references ...):
 # each is replaced, since some of them do unbounded work. `tag_hook` sees the rest.
 _KNOWN_TAGS = (*range(6), 25, 28, 29, 30, 35, 36, 37, 43000, 100, 256, 258, 260, 261, 1004, 55799)
-_TAG_DECODERS = {tag: _refuse_tag for tag in _KNOWN_TAGS}
+_TAG_DECODERS = dict.fromkeys(_KNOWN_TAGS, _refuse_tag)
 
 
 def encode(value: Any) -> bytes:
@@ -53,7 +53,7 @@ def decode(data: bytes, *, limit: int = MAX_BYTES) -> Any:
         )
     except Malformed:
         raise
-    except Exception as error:  # cbor2 raises many kinds, and some builtin ones, on hostile input
+    except Exception as error:  # noqa: BLE001 - cbor2 raises many kinds, builtin ones too, on hostile input
         raise _refusal(error) from None
     _check_types(value)
     # Catches trailing bytes, long integers, unsorted keys: whatever another spelling could be.

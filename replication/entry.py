@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 from nacl.exceptions import BadSignatureError, CryptoError
@@ -73,7 +74,7 @@ class Op:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What is signed. `previous` is the 32-byte hash of the log's header before, or 16 random bytes at seq 0."""
+    """What is signed. `previous`: 32-byte hash of the log's header before, or 16 random bytes at seq 0"""
 
     family: bytes
     author: bytes
@@ -214,7 +215,7 @@ def _list(value: Any, most: int) -> list[Any]:
 
 def _sorted_hashes(value: Any) -> tuple[bytes, ...]:
     hashes = tuple(_sized(item, 32) for item in _list(value, MAX_FRONTIER))
-    if any(a >= b for a, b in zip(hashes, hashes[1:], strict=False)):
+    if any(a >= b for a, b in pairwise(hashes)):
         raise Malformed("shape", "frontier out of order")
     return hashes
 
@@ -226,7 +227,7 @@ def _op(value: Any) -> Op:
     if sealed is not None and (type(sealed) is not bytes or not 16 <= len(sealed) <= MAX_SEALED):
         raise Malformed("shape", "sealed value")
     dots = tuple(_sized(dot, 18) for dot in _list(replaces, MAX_REPLACES))
-    if any(a >= b for a, b in zip(dots, dots[1:], strict=False)):
+    if any(a >= b for a, b in pairwise(dots)):
         raise Malformed("shape", "replaces out of order")
     return Op(_sized(target, 16), dots, sealed)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 from nacl.exceptions import BadSignatureError, CryptoError
@@ -47,7 +48,7 @@ def rows_from_value(value: Any) -> list[Row]:
         if len(item[0]) != 16 or not 0 <= item[1] < 1 << 48 or len(item[2]) != 16:
             raise Malformed("shape", "frontier row")
         rows.append(Row(*item))
-    if any(a >= b for a, b in zip(rows, rows[1:], strict=False)):
+    if any(a >= b for a, b in pairwise(rows)):
         raise Malformed("shape", "frontier out of order")
     return rows
 
@@ -62,14 +63,15 @@ class SignedFrontier:
     rows: tuple[Row, ...]
     signature: bytes
 
-    def _message(self, family: bytes) -> bytes:
+    def message(self, family: bytes) -> bytes:
+        """The 32 bytes that the device signs."""
         value = [family, self.device, self.count, self.wall_time, rows_to_value(self.rows)]
         return tagged_hash(LABEL_SIGNED, encode(value))
 
     def verify(self, family: bytes) -> None:
         """Raises InvalidSignature unless the device signed it for this family."""
         try:
-            VerifyKey(self.device).verify(self._message(family), self.signature)
+            VerifyKey(self.device).verify(self.message(family), self.signature)
         except (BadSignatureError, CryptoError, ValueError):
             raise InvalidSignature from None
 
@@ -78,10 +80,15 @@ class SignedFrontier:
 
 
 def sign_frontier(
-    family: bytes, device: bytes, count: int, wall_time: int, rows: Sequence[Row], sign: Callable[[bytes], bytes]
+    family: bytes,
+    device: bytes,
+    count: int,
+    wall_time: int,
+    rows: Sequence[Row],
+    sign: Callable[[bytes], bytes],
 ) -> SignedFrontier:
     unsigned = SignedFrontier(device, count, wall_time, tuple(sorted(rows)), b"")
-    return SignedFrontier(device, count, wall_time, unsigned.rows, sign(unsigned._message(family)))
+    return SignedFrontier(device, count, wall_time, unsigned.rows, sign(unsigned.message(family)))
 
 
 def signed_from_wire(data: bytes) -> SignedFrontier:

@@ -66,8 +66,7 @@ class Position:
     """(vault, target) to the dots that a write there replaces."""
 
     def statement_hash(self, index: int, statement: list[Any]) -> bytes:
-        header = Header(self.family, self.author, self.log, self.seq, b"", STATEMENTS, b"", b"", 0,
-                        self.frontier, 0, b"", b"", 0, b"")  # fmt: skip
+        header = _place(self.family, self.author, self.log, self.seq, self.frontier)
         return statement_hash(header, index, statement)
 
 
@@ -123,6 +122,11 @@ class Ingested:
     """Of the stored ones, those without effect."""
     tips: list[Row] | None = None
     refused: Refused | None = None
+
+
+def _place(family: bytes, author: bytes, log: bytes, seq: int, frontier: tuple[bytes, ...]) -> Header:
+    """As much of a header as the names of its statements depend on."""
+    return Header(family, author, log, seq, b"", STATEMENTS, b"", b"", 0, frontier, 0, b"", b"", 0, b"")
 
 
 def _split(blob: bytes | None, size: int) -> tuple[bytes, ...]:
@@ -199,12 +203,9 @@ class Replica:
             self._load_statements(entry)
 
     def _load_statements(self, entry: int) -> None:
-        body, head, frontier = self.store.row(
-            "SELECT body, head, frontier FROM entries WHERE id = ?", (entry,)
-        )
+        body, frontier = self.store.row("SELECT body, frontier FROM entries WHERE id = ?", (entry,))
         info = self.info(entry)
-        header = Header(self._membership.family, info.author, info.log, info.seq, b"", STATEMENTS, b"", b"", 0,
-                        _split(frontier, 32), 0, b"", b"", 0, b"")  # fmt: skip
+        header = _place(self._membership.family, info.author, info.log, info.seq, _split(frontier, 32))
         reasons = dict(self.store.rows("SELECT hash, reason FROM statements WHERE entry = ?", (entry,)))
         self._membership.add(_statements(header, decode(body)), reasons)
         self._loaded = entry
@@ -233,7 +234,7 @@ class Replica:
 
     def _forget(self) -> None:
         """After a rollback: what was taken into memory may not be in the store."""
-        if self.store._depth:
+        if self.store.writing:
             return
         self.family = self.store.meta("family")
         self._set_family(self.family) if self.family else None
@@ -329,7 +330,8 @@ class Replica:
         wire = from_wire(data)
         found = self.store.row("SELECT number, author FROM logs WHERE log = ?", (wire.log,))
         if wire.seq == 0:
-            assert wire.author is not None and wire.nonce is not None
+            assert wire.author is not None
+            assert wire.nonce is not None
             if log_id(self.family, wire.author, wire.nonce) != wire.log:
                 raise Malformed("log", "not that author's, or another family's")
             author = wire.author

@@ -19,7 +19,15 @@ from typing import Final
 from replication.errors import Refused, RemoteProtocolError
 from replication.log import Row
 from replication.messages import (
-    Ack, Entries, Frontiers, Hello, Message, Ping, RefusedEntry, read_message, write_message,
+    Ack,
+    Entries,
+    Frontiers,
+    Hello,
+    Message,
+    Ping,
+    RefusedEntry,
+    read_message,
+    write_message,
 )  # fmt: skip
 from replication.replica import Replica
 
@@ -193,7 +201,7 @@ class SyncSession:
     # What goes out
 
     def messages_to_send(self, now: int) -> list[bytes]:
-        """The next bounded batch; call again until it is empty. Entries appended since go out by themselves."""
+        """The next bounded batch; call again until it is empty. What is appended later goes out too."""
         messages: list[Message] = []
         if not self._said_hello:
             self._said_hello = True

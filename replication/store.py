@@ -103,6 +103,11 @@ class Store:
             if self._db.pragma("quick_check") != "ok":
                 raise StoreError("damaged", "quick_check")
 
+    @property
+    def writing(self) -> bool:
+        """Whether a transaction of ours is under way."""
+        return self._depth > 0
+
     def close(self) -> None:
         self._db.close(True)
 
