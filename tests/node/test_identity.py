@@ -173,11 +173,14 @@ def test_a_key_file_that_others_may_read_is_refused(folder: Path) -> None:
 
 
 SCRIPT = """
-import os, sys
+import os, sys, time
 from pathlib import Path
 from node.identity import load_or_create
+def slowly(size):  # so that all are at it together
+    time.sleep(0.03)
+    return os.urandom(size)
 print("going", flush=True)
-print(load_or_create(Path(sys.argv[1]), os.urandom).id.hex(), flush=True)
+print(load_or_create(Path(sys.argv[1]), slowly).id.hex(), flush=True)
 """
 
 

@@ -77,10 +77,10 @@ def sha256(data: bytes) -> bytes:
 class Home:
     """A device that listens on loopback, answers every member's message with itself, and remembers."""
 
-    def __init__(self, folder: Path, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(mode=0o700, exist_ok=True)
-        self.own: DeviceIdentity = load_or_create(folder, random_bytes)
+        self.own: DeviceIdentity = load_or_create(folder, os.urandom)
         self.members: dict[bytes, bytes] = {}  # device id to leaf
         self.connections = Connections()
         self.met: list[FrameStream] = []
@@ -297,19 +297,39 @@ def test_who_is_admitted_later_gets_in_without_a_restart(pair: tuple[Home, Home]
 
 
 def test_members_whose_leaves_have_one_name_all_get_in(anna: Home, tmp_path: Path) -> None:
-    """Of several anchors with one name OpenSSL would try the first alone."""
-    twins = [
-        Home(tmp_path / str(n), lambda size: os.urandom(size) if size == 32 else bytes(size))
-        for n in range(3)
-    ]
-    assert len({x509.load_der_x509_certificate(twin.own.leaf).subject for twin in twins}) == 1
+    """Of several anchors with one name, and no key identifiers, OpenSSL would try the first alone."""
+    twins = []
+    for n in range(3):
+        (tmp_path / str(n)).mkdir()
+        leaf, pem, _ = certificate(tmp_path / str(n), "ab" * 10)
+        anna.members[bytes([n])] = leaf
+        twins.append(pem)
 
     async def journey() -> None:
-        for twin in twins:
-            anna.admit(twin)
         async with anna.listening():
-            for twin in twins:
-                assert await ask(await twin.dial(anna)) == b"hello"
+            for pem in twins:
+                got = await answer(await tls_client(anna, pem, GOOD_NAME), REQUEST)
+                assert got.startswith(b"HTTP/1.1 101")
+            await until(lambda: [frames.peer for frames in anna.met] == [b"\0", b"\1", b"\2"])
+
+    run(journey)
+
+
+def test_a_name_that_counts_once_survives_a_second_hello(pair: tuple[Home, Home]) -> None:
+    """The listener wants another curve, so the client says hello twice (RFC 8446 section 4.1.4)."""
+    anna, ben = pair
+    asked: list[str] = []
+
+    def once(name: str) -> bool:
+        asked.append(name)
+        return asked.count(name) == 1
+
+    async def journey() -> None:
+        anna.contexts().strangers.context.set_ecdh_curve("secp384r1")
+        async with anna.listening(recognise=once):
+            assert await ask(await ben.dial(anna)) == b"hello"
+            with pytest.raises(Unreachable, match="pin"):
+                await ben.dial(anna)
 
     run(journey)
 
@@ -682,6 +702,39 @@ def test_half_open_handshakes_and_dawdlers_keep_no_member_out(pair: tuple[Home, 
                     assert await ask(await ben.dial(anna)) == b"hello"
             # Nearly all are gone again without waiting for their ten seconds.
             assert anna.connections.refused["slow"] > 60
+
+    run(journey)
+
+
+def test_when_the_door_is_full_the_longest_waiting_goes_and_who_named_us_stays() -> None:
+    """Who is shut out, in order, at the door itself: eight in all, two from one address."""
+    door, gone = transport._Door(), list[str]()
+
+    async def wait(guest: str, address: str, recognised: bool) -> None:
+        try:
+            with door.admit(address, lambda: recognised):
+                await trio.sleep_forever()
+        except transport._Refusal:
+            gone.append(guest)
+
+    async def journey() -> None:
+        async with trio.open_nursery() as nursery:
+
+            async def arrive(guest: str, address: str, *, recognised: bool = False) -> None:
+                nursery.start_soon(wait, guest, address, recognised)
+                await trio.testing.wait_all_tasks_blocked()
+
+            await arrive("member", "a", recognised=True)
+            for n in range(4):
+                await arrive(f"a{n}", "a")
+            assert gone == ["a0", "a1"]
+            for n in range(8):
+                await arrive(f"crowd {n}", f"address {n}")
+            assert gone == ["a0", "a1", "a2", "a3"]
+            for n in range(9):  # each is a stranger while it arrives, and sixteen is the most
+                await arrive(f"member {n}", "a", recognised=True)
+            assert gone[4:] == ["crowd 0", "member"]
+            nursery.cancel_scope.cancel()
 
     run(journey)
 
