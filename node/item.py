@@ -26,6 +26,8 @@ TEXT_FIELDS: Final = (
 )  # fmt: skip
 FIELDS: Final = (*TEXT_FIELDS, "favorite", "renew_interval_days")
 SECRET_FIELDS: Final = ("password", "otp", "notes", FORM)
+_TYPES: Final[dict[str, type]] = {"favorite": bool, "renew_interval_days": int}
+"""What is not text."""
 KINDS: Final = ("Logins", "Contacts", "Notes", "Custom")
 
 MAX_FIELD: Final = 32 * 1024
@@ -85,13 +87,18 @@ class Item:
     """No base is there to be read."""
 
 
+_Values = dict[tuple[str, str], list[tuple[Any, Opened]]]
+"""Field and set member to its values, the one that shows first, each with the op that wrote it."""
+
+
 def read_item(record: bytes, ops: Iterable[Opened]) -> Item:
     """The meaning of a record's live ops; the same for every order of them."""
     registers: dict[tuple[str, str], list[Opened]] = {}
     for op in ops:
         registers.setdefault((op.name, op.member), []).append(op)
     for found in registers.values():
-        found.sort(key=lambda op: op.order, reverse=True)
+        if len(found) > 1:
+            found.sort(key=lambda op: op.order, reverse=True)
     item = Item(record)
     bases = registers.pop((BASE, ""), [])
     states = registers.pop((STATE, ""), [])
@@ -99,43 +106,56 @@ def read_item(record: bytes, ops: Iterable[Opened]) -> Item:
     item.stub = not bases
     values = _base_values(bases)
     for (name, member), found in registers.items():
-        if name != TAGS:
-            values[(name, member)] = [Candidate(op.value, op.author, op.wall_time, op.dot) for op in found]
+        readable = [(op.value, op) for op in found if _reads(name, op.value)]
+        if name != TAGS and readable:
+            values[(name, member)] = readable
     _read_fields(item, values)
     item.tags = _read_tags(values, registers)
     written = [op for found in registers.values() for op in found] + bases
-    _read_state(item, states, {op.dot for op in written})
+    if states:
+        _read_state(item, states, {op.dot for op in written})
     times = [op.wall_time for op in written + states]
     item.created_at = min((op.wall_time for op in bases), default=min(times, default=0))
     item.updated_at = max(times, default=0)
     return item
 
 
-def _base_values(bases: list[Opened]) -> dict[tuple[str, str], list[Candidate]]:
-    values: dict[tuple[str, str], list[Candidate]] = {}
+def _base_values(bases: list[Opened]) -> _Values:
+    values: _Values = {}
     for base in reversed(bases):  # the one that shows first is put in last
-        content = base.value if type(base.value) is dict else {}
-        for name, value in content.items():
-            if name == TAGS and type(value) is list:
-                pairs = [((TAGS, tag), True) for tag in value if type(tag) is str]
-            elif name == FORM and type(value) is dict:
-                pairs = [((FORM, member), text) for member, text in value.items()]
-            else:
-                pairs = [((name, ""), value)]
-            for key, text in pairs:
-                values[key] = [Candidate(text, base.author, base.wall_time, base.dot)]
+        for key, value in base_registers(base.value).items():
+            values[key] = [(value, base)]
     return values
 
 
-def _read_fields(item: Item, values: dict[tuple[str, str], list[Candidate]]) -> None:
-    for (name, member), candidates in sorted(values.items()):
+def base_registers(content: Any) -> dict[tuple[str, str], Any]:
+    """What a base says of each field and set member. Whoever may write a vault can seal anything into it:
+    what is not of its field's type reads as nothing."""
+    registers: dict[tuple[str, str], Any] = {}
+    for name, value in content.items() if type(content) is dict else ():
+        if name == TAGS:
+            members = value if type(value) is list else ()
+            registers.update({(TAGS, tag): True for tag in members if type(tag) is str and tag})
+        elif name == FORM:
+            pairs = value.items() if type(value) is dict else ()
+            registers.update({(FORM, member): text for member, text in pairs if type(text) is str and member})
+        elif _reads(name, value):
+            registers[(name, "")] = value
+    return registers
+
+
+def _reads(name: str, value: Any) -> bool:
+    return value is None or type(value) is _TYPES.get(name, str)
+
+
+def _read_fields(item: Item, values: _Values) -> None:
+    for name, member in sorted(values):
         if name == TAGS:
             continue
-        shown = candidates[0].value
-        distinct = {encode(candidate.value) for candidate in candidates}
-        if len(distinct) > 1:
-            key = f"{FORM}.{member}" if name == FORM else name
-            item.conflicts[key] = _one_of_each(candidates)
+        written = values[(name, member)]
+        shown = written[0][0]
+        if len(written) > 1 and len(candidates := _one_of_each(written)) > 1:
+            item.conflicts[f"{FORM}.{member}" if name == FORM else name] = candidates
         if shown is None:
             continue
         if name == FORM:
@@ -144,19 +164,14 @@ def _read_fields(item: Item, values: dict[tuple[str, str], list[Candidate]]) -> 
             item.fields[name] = shown
 
 
-def _one_of_each(candidates: list[Candidate]) -> list[Candidate]:
-    seen: set[bytes] = set()
-    kept = []
-    for candidate in candidates:
-        if (key := encode(candidate.value)) not in seen:
-            seen.add(key)
-            kept.append(candidate)
-    return kept
+def _one_of_each(written: list[tuple[Any, Opened]]) -> list[Candidate]:
+    kept: dict[bytes, Candidate] = {}
+    for value, op in written:
+        kept.setdefault(encode(value), Candidate(value, op.author, op.wall_time, op.dot))
+    return list(kept.values())
 
 
-def _read_tags(
-    values: dict[tuple[str, str], list[Candidate]], registers: dict[tuple[str, str], list[Opened]]
-) -> list[str]:
+def _read_tags(values: _Values, registers: dict[tuple[str, str], list[Opened]]) -> list[str]:
     present = {member for name, member in values if name == TAGS}
     for (name, member), found in registers.items():
         if name == TAGS:
@@ -168,7 +183,7 @@ def _read_tags(
 
 
 def _read_state(item: Item, states: list[Opened], written: set[bytes]) -> None:
-    if not states or any(op.value == ["alive"] for op in states):
+    if any(op.value == ["alive"] for op in states):
         return
     seen: set[bytes] = set()
     for op in states:
@@ -338,7 +353,7 @@ def fingerprint(values: dict[str, Any]) -> bytes:
     """The canonical form of an item's filled fields: equal for equal content."""
     filled = {name: value for name, value in values.items() if value not in (None, "", [], {}, False)}
     if type(filled.get(TAGS)) is list:
-        filled[TAGS] = sorted(filled[TAGS])
+        filled[TAGS] = sorted(filled[TAGS], key=encode)
     return encode(filled)
 
 

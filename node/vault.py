@@ -26,6 +26,7 @@ from node.item import (
     Item,
     Opened,
     Write,
+    base_registers,
     clean_fields,
     fingerprint,
     matches,
@@ -142,6 +143,8 @@ class _Model:
         self.ops: dict[bytes, list[tuple[bytes, Opened]]] = {}
         self.records: dict[bytes, set[bytes]] = {}
         self.items: dict[bytes, Item] = {}
+        self.counts: dict[bytes, int] = {}
+        """Target to how many ops were ever written there, where that is more than one."""
 
     def put(self, op_target: bytes, opened: list[tuple[bytes, Opened]]) -> None:
         for record, _ in self.ops.pop(op_target, ()):
@@ -254,9 +257,8 @@ class Vaults:
         first = self._opened_at(vault, record, [target(key, record, name) for name in (BASE, STATE, ROSTER)])
         members = roster_members(op.value for op in first if op.name == ROSTER)
         for op in first:
-            if op.name == BASE and type(op.value) is dict:
-                members |= {(TAGS, tag) for tag in op.value.get(TAGS, ())}
-                members |= {(FORM, name) for name in op.value.get(FORM, ())}
+            if op.name == BASE:
+                members |= {pair for pair in base_registers(op.value) if pair[1]}
         names = VAULT_FIELDS if record == vault else (*FIELDS, "name")
         targets = [target(key, record, name) for name in names]
         targets += [target(key, record, name, member) for name, member in sorted(members)]
@@ -293,6 +295,7 @@ class Vaults:
             if self._seen < 0:
                 self._seen = self._replica.last_id()
             model = _Model()
+            model.counts = self._replica.rewritten(vault)
             grouped: dict[bytes, list[tuple[bytes, Opened]]] = {}
             for op in self._replica.live_ops(vault):
                 if (found := self._open(op)) is not None:
@@ -319,6 +322,7 @@ class Vaults:
             for op_target in targets:
                 opened = (self._open(op) for op in self._replica.ops_at(vault, [op_target]))
                 model.put(op_target, [found for found in opened if found])
+                model.counts[op_target] = self._replica.count_at(vault, [op_target])
         return True
 
     def changed(self) -> bool:
@@ -551,8 +555,8 @@ class Vaults:
         """The roster's next value, where a member is new: it tells a reader of one record where to look."""
         ops = self._lookup(vault, record)
         held = roster_members(op.value for op in ops if op.name == ROSTER)
-        base = {m for op in ops if op.name == BASE for f in (TAGS, FORM) for m in op.value.get(f, ())}
-        new = {(w.name, w.member) for w in writes if w.member and w.member not in base} - held
+        base = {pair for op in ops if op.name == BASE for pair in base_registers(op.value)}
+        new = {(w.name, w.member) for w in writes if w.member} - base - held
         return [Write(ROSTER, "", [list(pair) for pair in sorted(held | new)])] if new else []
 
     def delete_item(self, item_id: str) -> None:
@@ -597,8 +601,7 @@ class Vaults:
             for op, live in own:
                 versions.append(_version(name, op.value, op, live, state, names_of))
             for op, live in bases:
-                content = op.value.get(plain) if type(op.value) is dict else None
-                value = (content or {}).get(member) if member else content
+                value = base_registers(op.value).get((plain, member))
                 if value is not None:
                     versions.append(_version(name, value, op, live and not overridden, state, names_of))
         return sorted(versions, key=lambda version: (version.at, version.dot), reverse=True)
@@ -727,9 +730,9 @@ class Vaults:
     # Views
 
     def _view(self, vault: bytes, item: Item) -> ItemView:
-        state = self._replica.state()
         conflicts: dict[str, list[CandidateView]] = {}
         if item.conflicts:
+            state = self._replica.state()
             names = self.names()
             conflicts = {
                 name: [_candidate(found, state, names) for found in candidates]
@@ -743,13 +746,11 @@ class Vaults:
     def _version(self, vault: bytes, item: Item) -> int:
         model = self._models.get(vault)
         if model is not None and item.record in model.records:
-            targets: Iterable[bytes] = model.records[item.record]
-        else:
-            key = self._target_key(vault)
-            targets = {
-                target(key, item.record, op.name, op.member or None)
-                for op in self._lookup(vault, item.record)
-            }
+            return sum(model.counts.get(op_target, 1) for op_target in model.records[item.record])
+        key = self._target_key(vault)
+        targets = {
+            target(key, item.record, op.name, op.member or None) for op in self._lookup(vault, item.record)
+        }
         return self._replica.count_at(vault, targets)
 
 

@@ -72,22 +72,25 @@ def _refusal(error: BaseException) -> Malformed:
     return Malformed("cbor")
 
 
+_PLAIN: Final = frozenset((bytes, str, bool, type(None)))
+
+
 def _check_types(value: Any) -> None:
     kind = type(value)
-    if kind is bytes or kind is str or value is None or kind is bool:
+    if kind in _PLAIN:
         return
     if kind is int:
         if not -(1 << 63) <= value < 1 << 63:
             raise Malformed("type", "integer over 64 bits")
         return
     if kind is list:
-        for item in value:
+        items = value
+    elif kind is dict:
+        if any(type(key) is not str for key in value):
+            raise Malformed("type", "map key")
+        items = value.values()
+    else:
+        raise Malformed("type", kind.__name__)
+    for item in items:
+        if type(item) not in _PLAIN:
             _check_types(item)
-        return
-    if kind is dict:
-        for key, item in value.items():
-            if type(key) is not str:
-                raise Malformed("type", "map key")
-            _check_types(item)
-        return
-    raise Malformed("type", kind.__name__)

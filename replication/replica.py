@@ -525,6 +525,16 @@ class Replica:
             )[0] for found in targets
         )  # fmt: skip
 
+    def rewritten(self, vault: bytes) -> dict[bytes, int]:
+        """The targets of a vault at which more than one op with effect was ever written, and how many."""
+        return dict(
+            self.store.rows(
+                "SELECT target, count(*) FROM ops JOIN entries ON entries.id = ops.id / 1024 "
+                "WHERE vault = ? AND reason IS NULL GROUP BY target HAVING count(*) > 1",
+                (vault,),
+            )
+        )
+
     def changed_targets(self, after: int) -> dict[bytes, set[bytes]]:
         """Vault to the targets written by entries after the local id `after`."""
         changed: dict[bytes, set[bytes]] = {}
