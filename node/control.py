@@ -6,12 +6,13 @@ changed" and the few commands for the node; values of a vault never. Only the sa
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
 import sys
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 from node.errors import ExitCode, KinringError
 from replication.encoding import decode, encode
@@ -67,11 +68,16 @@ class Control:
                 "the node is not running", "start it with `kinring up`", ExitCode.UNREACHABLE
             ) from error
 
-    def __enter__(self) -> Control:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
+
+    def hang_up(self) -> None:
+        """From another thread: whoever waits in `receive` stops waiting."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def fileno(self) -> int:
         return self._socket.fileno()

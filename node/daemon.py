@@ -13,6 +13,7 @@ import os
 import secrets
 import signal
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -49,7 +50,7 @@ from replication.transport import (
     serve,
     shown_to_members,
     shown_to_strangers,
-)  # fmt: skip
+)
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ SEEN: Final = "seen"
 class NodeOptions:
     """`listen`: literal addresses. `mdns`: lan, loopback (for trials on one machine) or off."""
 
-    listen: tuple[str, ...] = ("0.0.0.0", "::")
+    listen: tuple[str, ...] = ("0.0.0.0", "::")  # noqa: S104 - peers are to reach it; strangers reach pairing
     peer_port: int | None = None
     mdns: str = "lan"
 
@@ -113,8 +114,9 @@ def only_node(runtime: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise KinringError("a node already runs on this data folder", "use it, or stop it first",
-                               ExitCode.BUSY) from None  # fmt: skip
+            raise KinringError(
+                "a node already runs on this data folder", "use it, or stop it first", ExitCode.BUSY
+            ) from None
         yield
     finally:
         os.close(handle)
@@ -184,10 +186,15 @@ class Node:
         own = self._state.devices.get(self.identity.id)
         if own is not None:
             try:
-                keys.insert(0, open_discovery_key(
-                    own.sealed_discovery_key, family=self._state.family, device=self.identity.id,
-                    private=self.identity.box,
-                ))  # fmt: skip
+                keys.insert(
+                    0,
+                    open_discovery_key(
+                        own.sealed_discovery_key,
+                        family=self._state.family,
+                        device=self.identity.id,
+                        private=self.identity.box,
+                    ),
+                )
             except Refused:
                 log.warning("the discovery key given to this device does not open")
         return list(dict.fromkeys(keys))
@@ -239,10 +246,18 @@ class Node:
             self._strangers_shown = shown_to_strangers(leaf.pem)
         self.refresh()
         await nursery.start(self._serve_control)
-        nursery.start_soon(partial(
-            serve, listeners, contexts=self._contexts, recognise=self._gate.admit, peer_of=self._peer_of,
-            on_peer=self._on_peer, on_stranger=self.desk.on_stranger, connections=self._connections,
-        ))  # fmt: skip
+        nursery.start_soon(
+            partial(
+                serve,
+                listeners,
+                contexts=self._contexts,
+                recognise=self._gate.admit,
+                peer_of=self._peer_of,
+                on_peer=self._on_peer,
+                on_stranger=self.desk.on_stranger,
+                connections=self._connections,
+            )
+        )
         nursery.start_soon(self._dial_loop)
         nursery.start_soon(self._watch_store)
         nursery.start_soon(self._sign_frontiers)
@@ -257,8 +272,11 @@ class Node:
                 return await self._listen_at(port or 0)
             except OSError as error:
                 if wanted is not None:
-                    raise KinringError(f"port {wanted} cannot be listened on: {error.strerror}",
-                                       "choose another with --peer-port", ExitCode.BUSY) from error  # fmt: skip
+                    raise KinringError(
+                        f"port {wanted} cannot be listened on: {error.strerror}",
+                        "choose another with --peer-port",
+                        ExitCode.BUSY,
+                    ) from error
         raise KinringError("no port can be listened on", "check the network's settings", ExitCode.BUSY)
 
     async def _listen_at(self, port: int) -> list[trio.SocketListener]:
@@ -282,7 +300,8 @@ class Node:
 
     def _contexts(self) -> Contexts:
         self.refresh()
-        assert self._members_shown and self._strangers_shown
+        assert self._members_shown is not None
+        assert self._strangers_shown is not None
         return Contexts(self._members_shown, self.desk.shown() or self._strangers_shown)
 
     def _peer_of(self, leaf_sha256: bytes) -> bytes | None:
@@ -301,8 +320,15 @@ class Node:
             await frames.aclose()
             return
         with trio.CancelScope() as scope:
-            link = Link(device, dialled, trio.current_time(), Wakeup(), scope,
-                        SyncSession(self.replica, self.now()), "%s:%d" % address if address else "")  # fmt: skip
+            link = Link(
+                device,
+                dialled,
+                trio.current_time(),
+                Wakeup(),
+                scope,
+                SyncSession(self.replica, self.now()),
+                f"{address[0]}:{address[1]}" if address else "",
+            )
             if not self._take_over(link):
                 await frames.aclose()
                 return
@@ -311,10 +337,19 @@ class Node:
             self._saw(device)
             self.tell_subscribers("peers")
             try:
-                await drive(link.session, frames, wakeup=link.wakeup, now=self.now,
-                            on_event=partial(self._on_event, link))  # fmt: skip
+                await drive(
+                    link.session,
+                    frames,
+                    wakeup=link.wakeup,
+                    now=self.now,
+                    on_event=partial(self._on_event, link),
+                )
             except RemoteProtocolError as error:
                 log.info("connection to %s ended: %s", device.hex()[:8], error.kind)
+            except Exception as error:  # noqa: BLE001
+                # A fault of ours that a peer found must not end the node. No texts: they may quote data.
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                log.error("a session failed: %s at %s:%s", type(error).__name__, where.name, where.lineno)
             finally:
                 self._links.remove(link)
                 self._saw(device)
@@ -324,8 +359,10 @@ class Node:
                 self.tell_subscribers("peers")
 
     def _take_over(self, new: Link) -> bool:
-        """One connection for each pair: the newest, for its peer may have slept and forgotten the other. Of two
-        that were dialled at the same time both sides keep the one that the smaller id dialled."""
+        """One connection for each pair: the newest, for its peer may have slept and forgotten the other.
+
+        Of two that were dialled at the same time both sides keep the one that the smaller id dialled.
+        """
         for old in [link for link in self._links if link.device == new.device]:
             crossing = old.dialled is not new.dialled and new.since - old.since < CROSSING_S
             smaller_is_us = self.identity.id < new.device
@@ -382,8 +419,15 @@ class Node:
         seconds = max(0.1, (attempt.give_up_at - self.now()) / 1000)
         host, port = attempt.address
         try:
-            frames = await dial(host, port, pem=self.identity.pem, peer=attempt.device, peer_leaf=leaf, sni=sni,
-                                seconds=seconds)  # fmt: skip
+            frames = await dial(
+                host,
+                port,
+                pem=self.identity.pem,
+                peer=attempt.device,
+                peer_leaf=leaf,
+                sni=sni,
+                seconds=seconds,
+            )
         except Unreachable as error:
             log.debug("no connection to %s: %s", attempt.device.hex()[:8], error.kind)
             self._sightings.failed(attempt.device, attempt.address, self.now())
@@ -412,7 +456,7 @@ class Node:
             await trio.sleep(1.0)
 
     async def _sign_frontiers(self) -> None:
-        """State what is durable here, at most once a minute: it makes writes stable and shows who is behind."""
+        """State what is durable here, at most once a minute: it shows who is behind."""
         stated = None
         while True:
             if self.replica.family is not None and self.identity.id in self._state.devices:
@@ -552,14 +596,16 @@ class Node:
                     "device": device,
                     "connected": any(link.device == device for link in self._links),
                     "level": any(link.device == device and link.session.level() for link in self._links),
-                    "lacking": max((link.lacking - link.received for link in self._links
-                                    if link.device == device), default=0),
+                    "lacking": max(
+                        (link.lacking - link.received for link in self._links if link.device == device),
+                        default=0,
+                    ),
                     "addresses": [f"{host}:{port}" for (host, port), _, _ in self._sightings.places(device)],
                 }
                 for device in sorted(self._leaves)
             ],
             "refused": dict(self._connections.refused),
-        }  # fmt: skip
+        }
 
 
 class ControlLine:

@@ -63,8 +63,11 @@ _OVER: Final = {
 
 def pairing_failed(kind: str) -> KinringError:
     """Why a pairing is over, told to a person. Nothing was admitted."""
-    return KinringError(f"the pairing failed: {_OVER.get(kind, kind)}", "show a new invitation and try again",
-                        ExitCode.PAIRING)  # fmt: skip
+    return KinringError(
+        f"the pairing failed: {_OVER.get(kind, kind)}",
+        "show a new invitation and try again",
+        ExitCode.PAIRING,
+    )
 
 
 # The showing side
@@ -98,7 +101,7 @@ def show_invitation(
     if kind != "invitation":
         raise pairing_failed(str(kind))
     inviter = Inviter(decode_invitation(text), secrets.token_bytes(32))
-    control.send("commit", inviter.commit)
+    control.ask("commit", inviter.commit)
     on_invitation(text, lifetime)
     keys = _next(control, "keys", lifetime / 1000 + 5)
     control.send("reveal", _checked(control, lambda: inviter.reveal(keys)))
@@ -137,8 +140,9 @@ def _offer(host: Host, device: NewDevice) -> bytes:
     """What the new device gets once the digits were right. A blind one gets no person's anything."""
     state = host.replica.state()
     own = state.devices[host.device.id]
-    discovery_key = open_discovery_key(own.sealed_discovery_key, family=state.family, device=host.device.id,
-                                       private=host.device.box)  # fmt: skip
+    discovery_key = open_discovery_key(
+        own.sealed_discovery_key, family=state.family, device=host.device.id, private=host.device.box
+    )
     me = host.unlocked.person
     person: list[Any] = []
     if not device.blind:
@@ -156,14 +160,24 @@ def admit_device(host: Host, device: NewDevice, answer: bytes) -> bytes:
     me, family = host.unlocked, state.family
     proof, keyholder = _read_answer(answer, blind=device.blind)
     discovery_key = open_discovery_key(
-        state.devices[host.device.id].sealed_discovery_key, family=family, device=host.device.id,
+        state.devices[host.device.id].sealed_discovery_key,
+        family=family,
+        device=host.device.id,
         private=host.device.box,
-    )  # fmt: skip
+    )
     granted = seal_discovery_key(discovery_key, family=family, device=device.device, box_key=device.box_key)
-    statements: list[list[Any]] = [[
-        DEVICE, device.device, device.box_key, device.leaf, BLIND if device.blind else FULL,
-        b"" if device.blind else me.person, granted, proof,
-    ]]  # fmt: skip
+    statements: list[list[Any]] = [
+        [
+            DEVICE,
+            device.device,
+            device.box_key,
+            device.leaf,
+            BLIND if device.blind else FULL,
+            b"" if device.blind else me.person,
+            granted,
+            proof,
+        ]
+    ]
     if keyholder:
         key, box_key, owned = keyholder
         statements.append([KEYHOLDER, me.person, device.device, key, box_key, owned])
@@ -299,8 +313,15 @@ def _settle(
     with newcomer.replica.transaction():
         newcomer.replica.adopt(offered.family)
         newcomer.replica.store.set_local(BOOTSTRAP, b"", bootstrap)
-        keep_keyholder(newcomer.replica, offered.username, offered.person, keyholder, unlock_key,
-                       bytes(signing_key) + bytes(box), secrets.token_bytes)  # fmt: skip
+        keep_keyholder(
+            newcomer.replica,
+            offered.username,
+            offered.person,
+            keyholder,
+            unlock_key,
+            bytes(signing_key) + bytes(box),
+            secrets.token_bytes,
+        )
     owned = signing_key.sign(
         keyholder_proof(offered.family, offered.person, own.id, keyholder, bytes(box.public_key))
     ).signature
@@ -318,8 +339,9 @@ def _ask_until_right(control: Control, offered: _Offered, ask_password: Callable
                 case _:
                     continue
             try:
-                return unwrap_unlock_key(wrap, password, offered.secret_key, family=offered.family,
-                                         person=offered.person)  # fmt: skip
+                return unwrap_unlock_key(
+                    wrap, password, offered.secret_key, family=offered.family, person=offered.person
+                )
             except (Refused, WrongPassword):
                 continue
     control.send("refuse", "password")

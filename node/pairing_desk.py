@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,10 +24,9 @@ from discovery.pairing import (
     Keys,
     NewDevice,
     Offer,
-    Over,
     ScanningSession,
     ShowingSession,
-)  # fmt: skip
+)
 from discovery.sightings import Address, Source
 from node.errors import ExitCode, KinringError
 from node.identity import throwaway_leaf
@@ -61,6 +61,56 @@ class _Showing:
         self.say, self.said = send, receive
 
 
+class _Scanning:
+    """A pairing on the side that scanned, while it lasts."""
+
+    def __init__(self, session: ScanningSession, joined: Callable[[], None]) -> None:
+        self.session = session
+        self.wakeup = Wakeup()
+        self._joined = joined
+        send, receive = trio.open_memory_channel[list[Any]](16)
+        self._say, self.said = send, receive
+
+    async def run(self, frames: FrameStream, now: Callable[[], int]) -> None:
+        try:
+            await drive(self.session, frames, wakeup=self.wakeup, now=now, on_event=self._on_event)
+        except RemoteProtocolError as error:
+            self._over(error.kind)
+        else:
+            self._over(self.session.ended or "cut")
+
+    def _over(self, kind: str) -> None:
+        if self.session.ended != "done":
+            self._say.send_nowait(["over", kind])
+
+    def _on_event(self, event: object) -> None:
+        match event:
+            case Digits(digits, t):
+                self._say.send_nowait(["digits", digits, t.commit, t.keys, t.reveal])
+            case Offer(offer):
+                self._say.send_nowait(["offer", offer])
+            case Complete(result):
+                self._joined()
+                self._say.send_nowait(["complete", result])
+
+    def told(self, words: list[Any], now: int) -> None:
+        """What the person's process says."""
+        match words:
+            case ["ready", bytes(answer)]:
+                if not self.session.over:
+                    self.session.ready(answer, now)
+            case ["refuse", str(reason)]:
+                self.session.refuse(reason, now)
+            case _:
+                raise Refused("shape", "unknown word")
+        self.wakeup.wake()
+
+
+async def _relay(said: trio.MemoryReceiveChannel[list[Any]], line: ControlLine) -> None:
+    async for words in said:
+        await line.send(*words)
+
+
 class PairingDesk:
     """One invitation at a time: a new one takes the place of the old."""
 
@@ -78,8 +128,11 @@ class PairingDesk:
         """Show an invitation until it has been used, or the other end of `line` is gone."""
         node = self._node
         if node.replica.family is None:
-            raise KinringError("this device belongs to no family yet", "found one with create-user, or join one",
-                               ExitCode.NOT_FOUND)  # fmt: skip
+            raise KinringError(
+                "this device belongs to no family yet",
+                "found one with create-user, or join one",
+                ExitCode.NOT_FOUND,
+            )
         with throwaway_leaf(node.runtime, secrets.token_bytes) as leaf:
             shown = shown_to_strangers(leaf.pem)
         invitation = Invitation(self._addresses(), shown.leaf_sha256, secrets.token_bytes(16))
@@ -94,9 +147,10 @@ class PairingDesk:
         if self._showing:
             self._withdraw(self._showing)
         self._showing = showing
+        await line.send("shown")  # from here on whoever has the invitation may knock
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._relay, showing, line)
+                nursery.start_soon(_relay, showing.said, line)
                 await self._follow(showing, line)
                 nursery.cancel_scope.cancel()
         finally:
@@ -109,10 +163,6 @@ class PairingDesk:
         if showing.session and not showing.session.over:
             showing.session.refuse("withdrawn", self._node.now())
             showing.wakeup.wake()
-
-    async def _relay(self, showing: _Showing, line: ControlLine) -> None:
-        async for words in showing.said:
-            await line.send(*words)
 
     async def _follow(self, showing: _Showing, line: ControlLine) -> None:
         """What the unlocked process says, until it says no more."""
@@ -153,8 +203,6 @@ class PairingDesk:
                     showing.say.send_nowait(["keys", keys])
                 case Answer(answer):
                     showing.say.send_nowait(["answer", answer])
-                case Over(kind):
-                    showing.say.send_nowait(["over", kind])
 
         try:
             await drive(session, frames, wakeup=wakeup, now=self._node.now, on_event=on_event)
@@ -179,8 +227,11 @@ class PairingDesk:
         """Follow an invitation, with the process of the person who joins at the other end of `line`."""
         node = self._node
         if node.replica.family is not None:
-            raise KinringError("this device belongs to a family already", "use another data folder for another family",
-                               ExitCode.CONFLICT)  # fmt: skip
+            raise KinringError(
+                "this device belongs to a family already",
+                "use another data folder for another family",
+                ExitCode.CONFLICT,
+            )
         invitation = _read(text)
         frames, address = await self._dial(invitation)
         identity = node.identity
@@ -188,52 +239,15 @@ class PairingDesk:
         session = ScanningSession(
             invitation, device, lambda m: identity.sign.sign(m).signature, secrets.token_bytes(32), node.now()
         )
-        wakeup = Wakeup()
-        say, said = trio.open_memory_channel[list[Any]](16)
-
-        def on_event(event: object) -> None:
-            match event:
-                case Digits(digits, t):
-                    say.send_nowait(["digits", digits, t.commit, t.keys, t.reveal])
-                case Offer(offer):
-                    say.send_nowait(["offer", offer])
-                case Complete(result):
-                    self._joined(address)
-                    say.send_nowait(["complete", result])
-                case Over(kind):
-                    say.send_nowait(["over", kind])
-
-        async def run() -> None:
-            try:
-                await drive(session, frames, wakeup=wakeup, now=node.now, on_event=on_event)
-            except RemoteProtocolError as error:
-                if session.ended != "done":
-                    say.send_nowait(["over", error.kind])
-            else:
-                if session.ended != "done":
-                    say.send_nowait(["over", session.ended or "cut"])
-
-        async def relay() -> None:
-            async for words in said:
-                await line.send(*words)
-
+        scanning = _Scanning(session, partial(self._joined, address))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(run)
-            nursery.start_soon(relay)
+            nursery.start_soon(scanning.run, frames, node.now)
+            nursery.start_soon(_relay, scanning.said, line)
             while (words := await line.receive()) is not None:
-                match words:
-                    case ["ready", bytes(answer)] if not session.over:
-                        session.ready(answer, node.now())
-                    case ["refuse", str(reason)] if not session.over:
-                        session.refuse(reason, node.now())
-                    case ["ready" | "refuse", *_]:
-                        continue
-                    case _:
-                        raise Refused("shape", "unknown word")
-                wakeup.wake()
+                scanning.told(words, node.now())
             if not session.over:
                 session.refuse("withdrawn", node.now())
-                wakeup.wake()
+                scanning.wakeup.wake()
                 await trio.sleep(0.2)  # so that the other side hears why
             nursery.cancel_scope.cancel()
 
@@ -265,10 +279,16 @@ class PairingDesk:
         if found:
             return found[0]
         if "pin" in kinds:
-            raise KinringError("another device answers at the invitation's address, or the invitation is over",
-                               "show a new invitation on the other device", ExitCode.PAIRING)  # fmt: skip
-        raise KinringError("the other device did not answer", "are both on the same network? is its node running?",
-                           ExitCode.UNREACHABLE)  # fmt: skip
+            raise KinringError(
+                "another device answers at the invitation's address, or the invitation is over",
+                "show a new invitation on the other device",
+                ExitCode.PAIRING,
+            )
+        raise KinringError(
+            "the other device did not answer",
+            "are both on the same network? is its node running?",
+            ExitCode.UNREACHABLE,
+        )
 
 
 def _read(text: str) -> Invitation:

@@ -1,4 +1,4 @@
-"""Child processes of Kinring: the node that a command starts for itself, the node and page that `up` keeps."""
+"""Child processes of Kinring: the node that a command starts for itself, node and page that `up` keeps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def kinring(folder: Path, *arguments: str) -> list[str]:
 def start(folder: Path, *arguments: str, quiet: bool = True) -> subprocess.Popen[bytes]:
     """Start a child in a process group of its own, so that Ctrl-C reaches it through us alone."""
     output = subprocess.DEVNULL if quiet else None
-    return subprocess.Popen(  # noqa: S603 - our own interpreter and our own arguments
+    return subprocess.Popen(
         kinring(folder, *arguments), stdin=subprocess.DEVNULL, stdout=output, start_new_session=True
     )
 
@@ -46,11 +46,15 @@ def wait_for_node(runtime: Path, child: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if child.poll() is not None:
-            raise KinringError("the node did not start", "run `kinring node` to see why", ExitCode.UNREACHABLE)
+            raise KinringError(
+                "the node did not start", "run `kinring node` to see why", ExitCode.UNREACHABLE
+            )
         if node_runs(runtime):
             return
         time.sleep(0.02)
-    raise KinringError("the node did not start in time", "run `kinring node` to see why", ExitCode.UNREACHABLE)
+    raise KinringError(
+        "the node did not start in time", "run `kinring node` to see why", ExitCode.UNREACHABLE
+    )
 
 
 @contextmanager

@@ -266,5 +266,6 @@ class SyncSession:
         if now - self._last_heard >= SILENCE_MS:
             self.state = SessionState.ENDED
             raise RemoteProtocolError("silent")
-        if now - self._last_sent >= PING_MS and not self._queue:
+        if now - self._last_sent >= PING_MS:
             self._queue.append(Ping())
+            self._last_sent = now  # it goes out next: not due again meanwhile
