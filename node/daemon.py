@@ -87,7 +87,8 @@ class Link:
     scope: trio.CancelScope
     session: SyncSession
     address: str
-    lacking: int = 0
+    lacking: int | None = None
+    """How many of the peer's entries were missing here when it said hello."""
     received: int = 0
 
 
@@ -380,7 +381,7 @@ class Node:
                 link.received = total
                 self.refresh()
                 self.wake_peers(but=link)
-                self.tell_subscribers("progress", total, link.lacking)
+                self.tell_subscribers("progress", total, link.lacking or 0)
                 self.tell_subscribers("changed")
                 self._frontier_due.wake()
             case PeerSaved():
@@ -596,16 +597,19 @@ class Node:
                     "device": device,
                     "connected": any(link.device == device for link in self._links),
                     "level": any(link.device == device and link.session.level() for link in self._links),
-                    "lacking": max(
-                        (link.lacking - link.received for link in self._links if link.device == device),
-                        default=0,
-                    ),
+                    "lacking": self._lacking(device),
                     "addresses": [f"{host}:{port}" for (host, port), _, _ in self._sightings.places(device)],
                 }
                 for device in sorted(self._leaves)
             ],
             "refused": dict(self._connections.refused),
         }
+
+
+    def _lacking(self, device: bytes) -> int | None:
+        """How many entries of the peer's are still to come; None before it has said."""
+        links = [link for link in self._links if link.device == device and link.lacking is not None]
+        return min((max(0, (link.lacking or 0) - link.received) for link in links), default=None)
 
 
 class ControlLine:
