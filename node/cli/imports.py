@@ -1,0 +1,130 @@
+"""import-accounts."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from node.cli.call import Call, command
+from node.cli.output import clean
+from node.errors import ExitCode, KinringError
+
+if TYPE_CHECKING:
+    from node.imports.documents_csv import Row, Skipped
+    from node.vault import Vaults
+
+
+@command("import-accounts")
+@click.option(
+    "--vault-id", metavar="ID", help="The vault they go into; the first of kind Logins if left out."
+)
+@click.option("--in-path", required=True, metavar="PATH|-", help="The CSV file, or - for stdin.")
+def import_accounts(call: Call, vault_id: str | None, in_path: str) -> None:
+    """Take accounts in from a CSV file with a header line.
+
+    What is there already is left out and counted as a duplicate, so that an import can be repeated. Ctrl-C
+    stops after the batch at hand; what was counted by then is saved.
+    """
+    from node.imports.documents_csv import Row, read
+
+    found = list(read(_read_file(in_path)))
+    rows = [one for one in found if isinstance(one, Row)]
+    vaults = call.vaults()
+    target = vault_id or _first_logins_vault(vaults)
+    with _stopped_by_ctrl_c() as stop, _progress(stop) as progress:
+        count = vaults.import_items(target, [row.fields for row in rows], progress)
+    if count.imported:
+        call.saved()
+    refused = {rows[index].line: reason for index, reason in count.failed}
+    remarks = [text for one in found for text in _remarks(one, refused)]
+    failed = len(found) - len(rows) + len(count.failed)
+    result: dict[str, Any] = {
+        "imported": count.imported, "failed": failed, "duplicate": count.duplicate, "remarks": remarks,
+    }  # fmt: skip
+    if count.stopped:
+        result["stopped"] = True
+    summary = f"imported {count.imported}, failed {failed}, duplicate {count.duplicate}"
+    call.show(result, [*map(clean, remarks), summary + (", then stopped" if count.stopped else "")])
+    if count.stopped:
+        raise click.exceptions.Exit(ExitCode.STOPPED)
+
+
+def _remarks(one: Row | Skipped, refused: dict[int, str]) -> Iterator[str]:
+    """What a person should look at, by line; never a value."""
+    from node.imports.documents_csv import Skipped
+
+    if isinstance(one, Skipped):
+        yield f"line {one.line}: not taken: {one.reason}"
+        return
+    if one.line in refused:
+        yield f"line {one.line}: not taken: {refused[one.line]}"
+    for remark in one.remarks:
+        yield f"line {one.line}: {remark}"
+
+
+def _read_file(path: str) -> bytes:
+    from node.folders import disk_error
+    from node.imports.documents_csv import MAX_FILE
+
+    try:
+        if path == "-":
+            return sys.stdin.buffer.read(MAX_FILE + 1)
+        with open(path, "rb") as file:
+            return file.read(MAX_FILE + 1)
+    except FileNotFoundError:
+        raise KinringError("there is no such file to import", "check --in-path", ExitCode.NOT_FOUND) from None
+    except OSError as error:
+        raise disk_error("cannot read the file to import", error) from None
+
+
+def _first_logins_vault(vaults: Vaults) -> str:
+    for view in vaults.vaults():
+        if view.kind == "Logins" and view.can_write:
+            return view.vault_id
+    raise KinringError("there is no vault of kind Logins", "name one with --vault-id", ExitCode.NOT_FOUND)
+
+
+class _Stop:
+    """Whether the import is to end after the batch at hand."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def on_signal(self, *_: Any) -> None:
+        """The first Ctrl-C only asks; the second is one as always."""
+        self.asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def _stopped_by_ctrl_c() -> Iterator[_Stop]:
+    stop = _Stop()
+    before = signal.signal(signal.SIGINT, stop.on_signal)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _progress(stop: _Stop) -> Iterator[Callable[[int, int], bool]]:
+    """A bar on stderr where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda *_: stop.asked
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("importing", total=None)
+
+        def progress(done: int, of: int) -> bool:
+            bar.update(task, completed=done, total=of)
+            return stop.asked
+
+        yield progress
