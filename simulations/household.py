@@ -1,0 +1,460 @@
+"""A family's people and devices as the simulator has them: founding, admission, keys, reading and writing.
+
+The statements are those that node/family.py makes; passwords and secret keys play no part, so unlock wraps and
+paper codes are opaque bytes here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from nacl.public import Box, PrivateKey, PublicKey, SealedBox
+from nacl.signing import SigningKey
+
+from node import grants
+from node.grants import epoch_keys, epoch_statement, grant_statement, missing_grants, seal_discovery_key
+from node.item import (
+    BASE, FORM, ROSTER, STATE, TAGS, Item, Opened, Write, clean_fields, read_item, roster_members,
+    writes_for_change, writes_for_new,
+)  # fmt: skip
+from node.sealing import Opener, Place, Sealer, Unopened, VaultKeys, target
+from replication.encoding import encode
+from replication.entry import Op, make_dot
+from replication.membership import (
+    ADMIN, BLIND, DEVICE, DIRECTORY, EPOCH, FOUND, FULL, GRANT, KEYHOLDER, PAPER, PERMIT, PERSON, READS, SELF,
+    SHARED, SUITE, UNLOCK, VAULT, WRITES, State, device_proof, family_id, keyholder_proof, self_admission,
+)  # fmt: skip
+from replication.replica import Draft, EntryInfo, Position, Replica, StoredOp
+
+RandomBytes = Callable[[int], bytes]
+
+CANARY: Final = "kanarienvogel"
+"""Stands in every value that a person writes: it must be nowhere but inside seals."""
+FIELDS: Final = ("label", "password", "notes", "website_url")
+TAG_NAMES: Final = tuple(f"{CANARY} {name}" for name in ("home", "work", "school"))
+FORM_NAMES: Final = tuple(f"{CANARY} {name}" for name in ("pin", "puk"))
+
+
+@contextmanager
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Another function in its place for as long as this lasts."""
+    kept = vars(owner)[name]
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, kept)
+
+
+@contextmanager
+def seeded_boxes(random_bytes: RandomBytes) -> Iterator[None]:
+    """libsodium draws a sealed box's one-time key by itself; a run that is to repeat draws it from the seed.
+
+    The box is the same otherwise: one-time public key, then a box under the nonce BLAKE2b(both public keys).
+    """
+
+    class SeededBox(SealedBox[Any]):
+        def encrypt(self, plaintext: bytes, encoder: Any = None) -> bytes:
+            once = PrivateKey(random_bytes(32))
+            sender, recipient = bytes(once.public_key), bytes(self._public_key)
+            nonce = hashlib.blake2b(sender + recipient, digest_size=24).digest()
+            return sender + Box(once, PublicKey(recipient)).encrypt(plaintext, nonce).ciphertext
+
+    with replaced(grants, "SealedBox", SeededBox):
+        yield
+
+
+@dataclass(frozen=True, repr=False)
+class Identity:
+    """A device's own keys."""
+
+    sign: SigningKey
+    box: PrivateKey
+    leaf: bytes
+
+    @classmethod
+    def make(cls, random_bytes: RandomBytes) -> Identity:
+        return cls(SigningKey(random_bytes(32)), PrivateKey(random_bytes(32)), random_bytes(64))
+
+    @property
+    def id(self) -> bytes:
+        return bytes(self.sign.verify_key)
+
+    def signs(self, message: bytes) -> bytes:
+        return self.sign.sign(message).signature
+
+
+@dataclass(repr=False)
+class Holder:
+    """One person on one device, unlocked."""
+
+    sign: SigningKey
+    box: PrivateKey
+    person: bytes = b""
+    hostile: bool = False
+
+    @classmethod
+    def make(cls, random_bytes: RandomBytes) -> Holder:
+        return cls(SigningKey(random_bytes(32)), PrivateKey(random_bytes(32)))
+
+    @property
+    def id(self) -> bytes:
+        return bytes(self.sign.verify_key)
+
+    @property
+    def box_key(self) -> bytes:
+        return bytes(self.box.public_key)
+
+    def signs(self, message: bytes) -> bytes:
+        return self.sign.sign(message).signature
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """One op as its author meant it: the simulator's own record, which nothing of the product touches."""
+
+    target: bytes
+    replaces: tuple[bytes, ...]
+    record: bytes
+    name: str
+    member: str
+    value: Any
+    shown: bool = True
+    """False: it lies about its place or key, and no reader may show it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An entry that was about to be appended. `counts`: its author had the right to write there."""
+
+    vault: bytes
+    ops: tuple[Meant, ...]
+    counts: bool
+    wall_time: int
+
+
+Noted = Callable[[bytes, Attempt], None]
+
+
+def _device_statement(family: bytes, device: Identity, role: int, owner: bytes, discovery: bytes) -> list[Any]:
+    box_key = bytes(device.box.public_key)
+    proof = device.signs(device_proof(family, device.id, box_key, device.leaf))
+    sealed = seal_discovery_key(discovery, family=family, device=device.id, box_key=box_key)
+    return [DEVICE, device.id, box_key, device.leaf, role, owner, sealed, proof]
+
+
+def keyholder_statement(family: bytes, person: bytes, device: bytes, holder: Holder) -> list[Any]:
+    proof = holder.signs(keyholder_proof(family, person, device, holder.id, holder.box_key))
+    return [KEYHOLDER, person, device, holder.id, holder.box_key, proof]
+
+
+def _paper(person: bytes, random_bytes: RandomBytes) -> tuple[list[Any], dict[bytes, bytes]]:
+    sign, box = SigningKey(random_bytes(32)), PrivateKey(random_bytes(32))
+    key, box_key = bytes(sign.verify_key), bytes(box.public_key)
+    return [PAPER, person, key, box_key, random_bytes(48)], {key: box_key}
+
+
+def _vault_statements(
+    position: Position, statements: list[list[Any]], kinds: Sequence[int], readers: dict[bytes, bytes],
+    suite: int, random_bytes: RandomBytes,
+) -> None:  # fmt: skip
+    for kind in kinds:
+        made = [VAULT, kind, random_bytes(16)]
+        vault = position.statement_hash(len(statements), made)[:16]
+        keys = VaultKeys(random_bytes(32), random_bytes(32))
+        statements += [made, [SUITE, vault, 1, [1, 2], suite],
+                       epoch_statement(position.family, vault, keys, readers)]  # fmt: skip
+
+
+def found(
+    replica: Replica, device: Identity, holder: Holder, discovery: bytes, random_bytes: RandomBytes, now: int
+) -> None:
+    """A family of one person and one device, with its directory and two vaults, in one entry."""
+    recovery, nonce = random_bytes(32), random_bytes(32)
+    family = family_id(holder.id, holder.box_key, recovery, nonce)
+
+    def make(position: Position) -> Draft:
+        admit = [PERSON, ADMIN, random_bytes(16)]
+        person = position.statement_hash(1, admit)[:16]
+        paper, papers = _paper(person, random_bytes)
+        statements = [
+            [FOUND, holder.box_key, recovery, nonce],
+            admit,
+            _device_statement(family, device, FULL, person, discovery),
+            keyholder_statement(family, person, device.id, holder),
+            [PERMIT, device.id],
+            paper,
+            [UNLOCK, person, random_bytes(64), b""],
+        ]
+        readers = {holder.id: holder.box_key} | papers
+        _vault_statements(position, statements, (DIRECTORY, SHARED, SHARED), readers, 1, random_bytes)
+        return Draft(statements=tuple(statements))
+
+    replica.found(holder.id, holder.signs, family, make, now)
+    holder.person = replica.state().person_of(holder.id) or b""
+
+
+def let_in(replica: Replica, device: Identity, holder: Holder, random_bytes: RandomBytes, now: int) -> None:
+    """A newcomer admits themselves on the only device of the family, by the founder's permit."""
+
+    def make(position: Position) -> Draft:
+        signature = device.signs(self_admission(position.family, holder.id, holder.box_key))
+        admit = [SELF, random_bytes(16), device.id, holder.box_key, signature]
+        person = position.statement_hash(0, admit)[:16]
+        paper, papers = _paper(person, random_bytes)
+        statements = [admit, paper, [UNLOCK, person, random_bytes(64), b""]]
+        readers = {holder.id: holder.box_key} | papers
+        _vault_statements(position, statements, (SHARED,), readers, 2, random_bytes)
+        return Draft(statements=tuple(statements))
+
+    replica.append(holder.id, holder.signs, make, now)
+    holder.person = replica.state().person_of(holder.id) or b""
+
+
+@dataclass(repr=False)
+class Desk:
+    """One unlocked person at one device: seals, opens, reads, writes. The simulator's own small Vaults."""
+
+    replica: Replica
+    holder: Holder
+    random_bytes: RandomBytes
+    clock: Callable[[], int]
+    noted: Noted
+    """Told, with the entry's salt, of what is about to be written."""
+    _heads: tuple[bytes, ...] | None = None
+    _keys: dict[bytes, dict[bytes, VaultKeys]] = field(default_factory=dict)
+    _openers: dict[int, Opener | None] = field(default_factory=dict)
+    unopened: set[bytes] = field(default_factory=set)
+
+    def state(self) -> State:
+        membership = self.replica.membership()
+        state = membership.state()
+        if membership.heads() != self._heads:
+            self._heads = membership.heads()
+            self._openers.clear()
+            self._keys = {
+                vault: found
+                for vault in state.vaults
+                if state.right(vault, self.holder.person) >= READS
+                if (found := epoch_keys(state, vault, self.holder.id, self.holder.box))
+            }
+        return state
+
+    def keys(self) -> dict[bytes, dict[bytes, VaultKeys]]:
+        self.state()
+        return self._keys
+
+    def writable(self) -> list[bytes]:
+        """Vaults where this person may write and holds the newest epoch's key."""
+        state = self.state()
+        return [
+            vault for vault, held in self._keys.items()
+            if vault != state.directory and state.right(vault, self.holder.person) >= WRITES
+            and state.vaults[vault].newest_epoch() in held
+        ]  # fmt: skip
+
+    # Reading
+
+    def _opener(self, entry: int) -> Opener | None:
+        if entry not in self._openers:
+            info = self.replica.info(entry)
+            keys = self._keys.get(info.vault, {}).get(info.epoch)
+            place = Place(self.replica.family or b"", info.vault, info.epoch, info.suite, info.log, info.seq)
+            try:
+                self._openers[entry] = Opener(keys, place, info.salt, info.commitment) if keys else None
+            except Unopened:
+                self._openers[entry] = None
+        return self._openers[entry]
+
+    def _open(self, op: StoredOp) -> tuple[bytes, Opened] | None:
+        opener = self._opener(op.entry)
+        if opener is None or op.sealed is None:
+            return None
+        info = self.replica.info(op.entry)
+        dot = make_dot(info.hash, op.index)
+        try:
+            value = opener.open(op.index, op.target, op.sealed)
+        except Unopened:
+            self.unopened.add(dot)
+            return None
+        return value.record, Opened(dot, info.author, info.wall_time, value.name, value.member, value.value)
+
+    def opened(self, vault: bytes) -> list[tuple[bytes, Opened]]:
+        """All that reads in a vault: (record, op)."""
+        self.state()
+        found = (self._open(op) for op in self.replica.live_ops(vault))
+        return [one for one in found if one]
+
+    def every_value(self, vault: bytes) -> dict[bytes, bytes]:
+        """Dot to value, of all that was ever written with effect in a vault and opens."""
+        self.state()
+        targets = [at for (at,) in self.replica.store.rows("SELECT DISTINCT target FROM ops ORDER BY target")]
+        opened = (self._open(op) for op in self.replica.ops_at(vault, targets, live=False))
+        return {one[1].dot: encode(one[1].value) for one in opened if one}
+
+    def target_of(self, vault: bytes, record: bytes, name: str, member: str = "") -> bytes:
+        key = next(iter(self._keys[vault].values())).target_key
+        return target(key, record, name, member or None)
+
+    def lookup(self, vault: bytes, record: bytes) -> list[Opened]:
+        """What reads in one record, found by its targets alone."""
+        self.state()
+        places = [(BASE, ""), (STATE, ""), (ROSTER, ""), *((name, "") for name in FIELDS)]
+        places += [(TAGS, tag) for tag in TAG_NAMES] + [(FORM, name) for name in FORM_NAMES]
+        targets = [self.target_of(vault, record, *place) for place in places]
+        found = (self._open(op) for op in self.replica.ops_at(vault, targets))
+        return [one[1] for one in found if one and one[0] == record]
+
+    def item(self, vault: bytes, record: bytes) -> Item:
+        return read_item(record, self.lookup(vault, record))
+
+    # Writing
+
+    def write(
+        self, vault: bytes, writes: Sequence[tuple[bytes, Write]], *, fresh: bool = False, hostile: str = "",
+        names: Sequence[bytes] = (), elsewhere: bytes = b"",
+    ) -> EntryInfo:  # fmt: skip
+        """Append one entry. `hostile`: `place` seals for the record `elsewhere`, `commitment` lies about the
+        key, `right` does not ask for it. `names`: dots to name beside the live ones."""
+        now = self.clock()
+
+        def make(position: Position) -> Draft:
+            held = position.state.vaults[vault]
+            epoch = held.newest_epoch() or b""
+            keys = self._keys[vault][epoch]
+            place = Place(position.family, vault, epoch, held.suite, position.log, position.seq)
+            sealer = Sealer(keys, place, self.random_bytes)
+            ops, meant = [], []
+            for record, write in writes:
+                said = elsewhere if hostile == "place" else record
+                at = target(keys.target_key, record, write.name, write.member or None)
+                replaces = tuple(sorted({*(() if fresh else self._replaceable(vault, at)), *names}))
+                sealed = sealer.seal(at, said, write.name, write.member, write.value)
+                ops.append(Op(at, replaces, sealed))
+                shown = hostile not in ("place", "commitment")
+                meant.append(Meant(at, replaces, record, write.name, write.member, write.value, shown))
+            self.noted(sealer.salt, Attempt(vault, tuple(meant), hostile != "right", max(0, now)))
+            commitment = self.random_bytes(32) if hostile == "commitment" else sealer.commitment
+            return Draft(ops=tuple(ops), vault=vault, epoch=epoch, suite=held.suite, salt=sealer.salt,
+                         commitment=commitment)  # fmt: skip
+
+        return self.replica.append(self.holder.id, self.holder.signs, make, now)
+
+    def _replaceable(self, vault: bytes, at: bytes) -> list[bytes]:
+        return [
+            make_dot(self.replica.info(op.entry).hash, op.index)
+            for op in self.replica.ops_at(vault, [at])
+            if op.sealed is None or self._opener(op.entry) is not None
+        ]
+
+    def create(self, vault: bytes, fields: Sequence[dict[str, Any]]) -> tuple[EntryInfo, list[bytes]]:
+        """New items in one entry: one of them, or a batch of an import."""
+        self.state()
+        records = [self.random_bytes(16) for _ in fields]
+        writes = [
+            (record, write)
+            for record, values in zip(records, fields, strict=True)
+            for write in writes_for_new(clean_fields(values))
+        ]
+        return self.write(vault, writes, fresh=True), records
+
+    def change(self, vault: bytes, record: bytes, changes: dict[str, Any]) -> EntryInfo | None:
+        """Fields of one item; None if nothing differs from what shows."""
+        ops = self.lookup(vault, record)
+        writes = writes_for_change(read_item(record, ops), clean_fields(changes))
+        if not writes:
+            return None
+        held = roster_members(op.value for op in ops if op.name == ROSTER)
+        base = {m for op in ops if op.name == BASE for f in (TAGS, FORM) for m in op.value.get(f, ())}
+        new = {(w.name, w.member) for w in writes if w.member and w.member not in base} - held
+        if new:
+            writes.append(Write(ROSTER, "", [list(pair) for pair in sorted(held | new)]))
+        return self.write(vault, [(record, write) for write in writes])
+
+    def delete(self, vault: bytes, record: bytes) -> EntryInfo:
+        seen = sorted(op.dot for op in self.lookup(vault, record) if op.name not in (STATE, ROSTER))
+        return self.write(vault, [(record, Write(STATE, "", ["deleted", seen]))])
+
+    def restore(self, vault: bytes, record: bytes) -> EntryInfo:
+        self.state()
+        return self.write(vault, [(record, Write(STATE, "", ["alive"]))])
+
+    # Statements
+
+    def say(self, statements: list[list[Any]]) -> EntryInfo | None:
+        """Append statements, if there are any to make."""
+        if not statements:
+            return None
+        draft = Draft(statements=tuple(statements))
+        return self.replica.append(self.holder.id, self.holder.signs, lambda _: draft, self.clock())
+
+    def admit(self, device: Identity, holder: Holder | None, discovery: bytes, role: int | None) -> EntryInfo:
+        """A device of our own (`role` None), of a new person with that role, or a blind peer (`holder` None)."""
+        self.state()
+
+        def make(position: Position) -> Draft:
+            family, statements = position.family, list[list[Any]]()
+            person = self.holder.person
+            if holder is not None and role is not None:
+                statements.append([PERSON, role, self.random_bytes(16)])
+                person = position.statement_hash(0, statements[0])[:16]
+            owner, kind = (person, FULL) if holder is not None else (b"", BLIND)
+            statements.append(_device_statement(family, device, kind, owner, discovery))
+            if holder is not None:
+                holder.person = person
+                statements.append(keyholder_statement(family, person, device.id, holder))
+                vaults = [position.state.directory] if role is not None else list(self._keys)
+                for vault in vaults:
+                    right = position.state.vaults[vault].rights.get(person, WRITES)
+                    statements += [
+                        grant_statement(family, vault, epoch, keys, person, right, {holder.id: holder.box_key})
+                        for epoch, keys in self._keys[vault].items()
+                    ]
+            return Draft(statements=tuple(statements))
+
+        return self.replica.append(self.holder.id, self.holder.signs, make, self.clock())
+
+    def give_right(self, vault: bytes, person: bytes, right: int) -> EntryInfo | None:
+        """As the owner: let a person read or write a vault."""
+        state = self.state()
+        boxes = {key: state.keyholders[key].box_key for key in state.keyholders_of(person)}
+        return self.say([grant_statement(state.family, vault, epoch, keys, person, right, boxes)
+                         for epoch, keys in self._keys[vault].items()])  # fmt: skip
+
+    def grant_missing(self) -> EntryInfo | None:
+        """Hand on every epoch's key that a reader lacks and we hold."""
+        state, statements = self.state(), list[list[Any]]()
+        for vault, held in self._keys.items():
+            for epoch, keys in held.items():
+                for person, boxes in missing_grants(state, vault, epoch).items():
+                    right = state.vaults[vault].rights.get(person, WRITES)
+                    statements.append(grant_statement(state.family, vault, epoch, keys, person, right, boxes))
+        return self.say(statements)
+
+    def new_epoch(self, vault: bytes) -> EntryInfo | None:
+        """Another key for what is written from now on, to all who may read; it joins epochs opened apart."""
+        state = self.state()
+        held = state.vaults[vault]
+        named = {parent for epoch in held.epochs.values() for parent in epoch.parents}
+        keys = VaultKeys(self.random_bytes(32), next(iter(self._keys[vault].values())).target_key)
+        readers = {key: state.box_key(key) or b"" for key in state.recipients(vault)}
+        made = epoch_statement(state.family, vault, keys, readers)
+        return self.say([[EPOCH, vault, sorted(set(held.epochs) - named), made[3], made[4], []]])
+
+    # What a hostile member states. None of it may have effect.
+
+    def grab_right(self, vault: bytes) -> list[Any]:
+        epoch = self.state().vaults[vault].newest_epoch() or b""
+        return [GRANT, vault, epoch, self.holder.person, WRITES + 1, []]
+
+    def key_for_blind(self, device: bytes) -> list[Any]:
+        return keyholder_statement(self.state().family, self.holder.person, device, Holder.make(self.random_bytes))
+
+    def append_statement(self, statement: list[Any]) -> EntryInfo:
+        return self.replica.append(
+            self.holder.id, self.holder.signs, lambda _: Draft(statements=(statement,)), self.clock()
+        )

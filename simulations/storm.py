@@ -1,0 +1,319 @@
+"""The storm: a family made from the seed, and some hundred things that people, machines and attackers do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from node.item import FORM, STATE, TAGS, Write
+from replication.encoding import encode
+from replication.entry import make_dot
+from replication.membership import OWNS, READER, READS, WRITES, WRITER
+from replication.messages import ENTRIES
+from simulations.household import FIELDS, FORM_NAMES, TAG_NAMES, Desk, Holder, Identity, found, let_in
+from simulations.network import ATTACKERS
+from simulations.store import SimulatedStore
+from simulations.world import YEAR, Device, Snapshot, World, unheard
+
+STEPS: Final = 110
+MOST_DEVICES: Final = 6
+
+
+def founded(world: World, *, second_person: bool = True) -> Device:
+    """The first device, and perhaps a second person on it."""
+    bytes_of = world.random.randbytes
+    identity, founder = Identity.make(bytes_of), Holder.make(bytes_of)
+    device = world.add("first", identity, [])
+    device.holders = [founder]
+    found(device.node, identity, founder, world.discovery, bytes_of, world.clock(device))
+    if second_person:
+        newcomer = Holder.make(bytes_of)
+        device.holders.append(newcomer)
+        let_in(device.node, identity, newcomer, bytes_of, world.clock(device))
+    for (entry,) in device.node.store.rows("SELECT id FROM entries ORDER BY id"):
+        world.oracle.wrote(device.node.info(entry))
+    device.promised = device.disk.hashes()
+    world.reopen(device)
+    return device
+
+
+def admit(world: World, at: Device, desk: Desk, name: str, role: int | None, *, blind: bool = False) -> Device | None:
+    """A further device: the person's own (`role` None), a new person's, or a blind one."""
+    identity = Identity.make(world.random.randbytes)
+    holder = None if blind else Holder.make(world.random.randbytes)
+    if not world.act(at, "admit", lambda: [desk.admit(identity, holder, world.discovery, role)]):
+        return None
+    return world.add(name, identity, [holder] if holder else [], family=at.node.family)
+
+
+def share(world: World, device: Device, desk: Desk, right: int | None = None) -> None:
+    """An owner gives someone a right in a vault, or another than before."""
+    state = desk.state()
+    owned = [v for v in desk.writable() if state.vaults[v].rights.get(desk.holder.person) == OWNS]
+    others = sorted(set(state.people) - {desk.holder.person})
+    if owned and others:
+        vault, person = world.random.choice(owned), world.random.choice(others)
+        given = right or world.random.choice((READS, WRITES, WRITES))
+        world.act(device, "share", lambda: [desk.give_right(vault, person, given)])
+
+
+def storm(world: World, steps: int = STEPS) -> None:
+    """Make a family, and let it live."""
+    random = world.random
+    first = founded(world, second_person=random.random() < 0.6)
+    founder = first.desks[0]
+    for name, role, chance in (("second", None, 0.6), ("third", WRITER, 0.8), ("child", READER, 0.5)):
+        if random.random() < chance:
+            device = admit(world, first, founder, name, role)
+            if device is not None and role is not None and random.random() < 0.6:
+                device.holders[0].hostile = True
+    if random.random() < 0.6:
+        admit(world, first, founder, "blind", None, blind=True)
+    for vault in founder.writable():
+        for person in sorted(founder.state().people):
+            if person != founder.holder.person and random.random() < 0.8:
+                world.act(first, "share", lambda v=vault, p=person: [founder.give_right(v, p, WRITES)])  # type: ignore[misc]
+        world.create(first, founder, vault)
+    for at, a in enumerate(world.devices):
+        if at and random.random() < 0.12:
+            world.shut(a, drawer=True)
+        for b in world.devices[at + 1 :]:
+            if random.random() < 0.25:
+                world.apart.add(frozenset((a.name, b.name)))
+    kinds, weights = zip(*_DEEDS, strict=True)
+    for _ in range(steps):
+        until = world.time.now + int(random.expovariate(1 / 2_000))
+        while world.time.step(until):
+            pass
+        deed: Callable[[World], None] = random.choices(kinds, weights)[0]
+        deed(world)
+
+
+def _anyone(world: World) -> tuple[Device, Desk] | None:
+    people = list(world.desks())
+    return world.random.choice(people) if people else None
+
+
+def _anything(world: World, device: Device, desk: Desk) -> tuple[bytes, bytes] | None:
+    """A vault this person may write, and a record that shows there."""
+    vaults = [vault for vault in desk.writable() if world.records.get(vault)]
+    if not vaults:
+        return None
+    vault = world.random.choice(vaults)
+    record = world.random.choice(world.records[vault][-6:])
+    return (vault, record) if desk.lookup(vault, record) else None
+
+
+def _create(world: World) -> None:
+    if (who := _anyone(world)) and (vaults := who[1].writable()):
+        world.create(*who, world.random.choice(vaults), world.random.choice((1, 1, 1, 2, 5)))
+
+
+def _change(world: World) -> None:
+    who = _anyone(world)
+    if who is None or (what := _anything(world, *who)) is None:
+        return
+    kind = world.random.random()
+    if kind < 0.65:
+        names = world.random.sample(FIELDS, world.random.choice((1, 1, 2)))
+        world.change(*who, *what, {name: world.text() for name in names})
+    elif kind < 0.85:
+        world.change(*who, *what, {TAGS: [tag for tag in TAG_NAMES if world.random.random() < 0.5]})
+    else:
+        value = world.text() if world.random.random() < 0.7 else ""
+        world.change(*who, *what, {FORM: {world.random.choice(FORM_NAMES): value}})
+
+
+def _delete(world: World) -> None:
+    if (who := _anyone(world)) and (what := _anything(world, *who)):
+        device, desk = who
+        if desk.item(*what).deleted:
+            world.act(device, "restore", lambda: [desk.restore(*what)])
+        else:
+            world.act(device, "delete", lambda: [desk.delete(*what)])
+
+
+def _share(world: World) -> None:
+    if who := _anyone(world):
+        share(world, *who)
+
+
+def _hand_on(world: World) -> None:
+    if who := _anyone(world):
+        world.act(who[0], "hand on", lambda: [who[1].grant_missing()])
+
+
+def _epoch(world: World) -> None:
+    if (who := _anyone(world)) and (vaults := who[1].writable()):
+        vault = world.random.choice(vaults)
+        world.act(who[0], "epoch", lambda: [who[1].new_epoch(vault)])
+
+
+def _admit(world: World) -> None:
+    admins = [(d, desk) for d, desk in world.desks() if desk.holder.person == world.devices[0].holders[0].person]
+    if admins and len(world.devices) < MOST_DEVICES:
+        device, desk = world.random.choice(admins)
+        if not desk.writable():
+            return
+        role = world.random.choice((None, None, WRITER))
+        admit(world, device, desk, f"new{len(world.devices)}", role, blind=world.random.random() < 0.3)
+
+
+def _sign(world: World) -> None:
+    if up := [device for device in world.devices if device.up]:
+        world.sign(world.random.choice(up))
+
+
+# The network
+
+
+def _connect(world: World) -> None:
+    up = [device for device in world.devices if device.up]
+    if len(up) < 2:
+        return
+    a, b = world.random.sample(up, 2)
+    if frozenset((a.name, b.name)) in world.apart:
+        return
+    connection = world.connect(a, b, slow=world.random.random() < 0.3)
+    if connection is not None and world.random.random() < 0.25:
+        connection.tamper = world.random.choice(ATTACKERS)(world.random)
+
+
+def _cut(world: World) -> None:
+    if world.connections:
+        connection = world.random.choice(world.connections)
+        if world.random.random() < 0.3:
+            connection.swallows = True
+        else:
+            connection.cut()
+
+
+# Machines
+
+
+def _crash(world: World) -> None:
+    if up := [device for device in world.devices if device.up]:
+        device = world.random.choice(up)
+        if world.random.random() < 0.25:
+            world.crash(device)
+            return
+        store = world.random.choice((device.node, device.page)).store
+        assert isinstance(store, SimulatedStore)
+        store.fuse = world.random.randrange(1, 40)
+
+
+def _clock(world: World) -> None:
+    device = world.random.choice(world.devices)
+    device.clock_offset += world.random.choice((-YEAR, YEAR, -3_600_000, 60_000, 60 * YEAR))
+
+
+def _snapshot(world: World) -> None:
+    device = world.random.choice(world.devices)
+    world.snapshots.append(Snapshot(device, device.disk.content()))
+
+
+def _copy_back(world: World) -> None:
+    if world.snapshots:
+        snapshot = world.random.choice(world.snapshots)
+        if snapshot.device.drawer:
+            return
+        if world.random.random() < 0.5 or len(world.devices) >= MOST_DEVICES or not snapshot.device.holders:
+            world.restore(snapshot, known=world.random.random() < 0.6)
+        elif not snapshot.device.name.endswith("'"):
+            world.clone(snapshot, known=world.random.random() < 0.3)
+
+
+# Hostile members
+
+
+def _hostile(world: World) -> None:
+    hostile = [(device, desk) for device, desk in world.desks() if desk.holder.hostile]
+    if hostile:
+        device, desk = world.random.choice(hostile)
+        world.random.choice(_CRIMES)(world, device, desk)
+    elif (who := _anyone(world)) and who[1].holder is world.devices[0].holders[0]:
+        key_for_blind(world, *who)
+
+
+def names_what_is_not_theirs(world: World, device: Device, desk: Desk) -> None:
+    """A write that claims to replace other fields of other records in other vaults."""
+    what = _anything(world, device, desk)
+    if what is None:
+        return
+    vault, record = what
+    rows = device.page.table()
+    names = [row[2] for row in world.random.sample(rows, min(6, len(rows)))]
+    # Also ones that are not there yet: the names of writes still to come cannot be known, so any will do.
+    names.append(make_dot(world.random.randbytes(32), 0))
+    write = Write(world.random.choice(FIELDS), "", world.text())
+    world.act(device, "names", lambda: [desk.write(vault, [(record, write)], names=names)])
+
+
+def lies_about_place(world: World, device: Device, desk: Desk) -> None:
+    """A value sealed for another record than the one whose target it stands at; or under no key of theirs."""
+    what = _anything(world, device, desk)
+    if what is None:
+        return
+    vault, record = what
+    other = world.random.choice(world.records[vault])
+    lie = "commitment" if other == record else "place"
+    write = Write(world.random.choice(FIELDS), "", world.text())
+    world.act(device, lie, lambda: [desk.write(vault, [(record, write)], hostile=lie, elsewhere=other)])
+
+
+def writes_without_right(world: World, device: Device, desk: Desk) -> None:
+    """A reader whose program does not ask for the right to write."""
+    state = desk.state()
+    vaults = [
+        v for v, held in desk.keys().items()
+        if world.records.get(v) and state.right(v, desk.holder.person) < WRITES
+        and state.vaults[v].newest_epoch() in held
+    ]  # fmt: skip
+    if not vaults:
+        return
+    vault = world.random.choice(vaults)
+    record = world.random.choice(world.records[vault])
+    write = world.random.choice((Write("password", "", world.text()), Write(STATE, "", ["deleted", []])))
+    world.act(device, "no right", lambda: [desk.write(vault, [(record, write)], hostile="right")])
+
+
+def takes_right(world: World, device: Device, desk: Desk) -> None:
+    """A grant to themselves, of what they do not own."""
+    state = desk.state()
+    vaults = [v for v, held in state.vaults.items()
+              if v != state.directory and held.epochs and held.rights.get(desk.holder.person) != OWNS]  # fmt: skip
+    if vaults and desk.holder.id in state.keyholders:
+        statement = desk.grab_right(world.random.choice(vaults))
+        world.act(device, "takes", lambda: [desk.append_statement(statement)], powerless=True)
+
+
+def key_for_blind(world: World, device: Device, desk: Desk) -> None:
+    """Keys for a machine that may read nothing."""
+    blind = [d for d, held in desk.state().devices.items() if held.role == 1]
+    if blind:
+        statement = desk.key_for_blind(world.random.choice(sorted(blind)))
+        world.act(device, "for blind", lambda: [desk.append_statement(statement)], powerless=True)
+
+
+def un_hears(world: World, device: Device, desk: Desk) -> None:
+    """An entry, well signed and chained, that claims to know less than the one before it did."""
+    connections = [c for c in world.connections if device in c.ends]
+    made = unheard(world, device, desk)
+    if connections and made is not None:
+        digest, wire = made
+        world.oracle.forbidden.add(digest)
+        connection = world.random.choice(connections)
+        connection.tampered = True
+        world.trace("un-hears", device.name)
+        connection.send(connection.side_of(device), encode([ENTRIES, [wire]]))
+
+
+_CRIMES: Final = (
+    names_what_is_not_theirs, names_what_is_not_theirs, lies_about_place, lies_about_place,
+    writes_without_right, writes_without_right, takes_right, un_hears,
+)  # fmt: skip
+
+_DEEDS: Final[tuple[tuple[Callable[[World], None], int], ...]] = (
+    (_change, 40), (_create, 10), (_delete, 7), (_share, 4), (_hand_on, 4), (_epoch, 2), (_admit, 2), (_sign, 3),
+    (_connect, 22), (_cut, 8), (_crash, 7), (_clock, 3), (_snapshot, 4), (_copy_back, 2), (_hostile, 14),
+)  # fmt: skip

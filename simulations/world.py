@@ -1,0 +1,366 @@
+"""A family's devices in virtual time: what people do, what goes wrong, and the calm afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Final
+
+from node.item import FORM, TAGS
+from replication.entry import STATEMENTS, Header, body_root, sign_entry, to_wire
+from replication.replica import EntryInfo
+from simulations.household import CANARY, FORM_NAMES, TAG_NAMES, Desk, Holder, Identity
+from simulations.network import Connection, Timeline
+from simulations.oracle import Oracle, check, check_durable, demand
+from simulations.store import CountedReplica, Crash, Disk, SimulatedStore, Violation
+
+EPOCH_2026: Final = 1_767_225_600_000
+YEAR: Final = 365 * 86_400_000
+CALM_MS: Final = 60_000
+"""Virtual time in which a family in calm must have become the same."""
+
+
+@dataclass(repr=False, eq=False)
+class Device:
+    """One machine: its disk outlives its processes. `node` syncs; `page` is another process on the same store."""
+
+    name: str
+    identity: Identity
+    holders: list[Holder]
+    disk: Disk
+    mark: bytes
+    clock_offset: int = 0
+    up: bool = False
+    drawer: bool = False
+    """Not to be had before the calm."""
+    promised: set[bytes] = field(default_factory=set)
+    """Entries that this device acknowledged, to its people or to a peer."""
+    desks: list[Desk] = field(default_factory=list)
+    node: CountedReplica = field(init=False)
+    page: CountedReplica = field(init=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A backup, or a copied machine."""
+
+    device: Device
+    content: bytes
+
+
+class World:
+    """Everything of one run. All chance comes from one `random.Random(seed)`."""
+
+    def __init__(self, seed: int, *, verbose: bool = False) -> None:
+        self.random = Random(seed)
+        self.time = Timeline()
+        self.oracle = Oracle()
+        self.devices: list[Device] = []
+        self.connections: list[Connection] = []
+        self.apart: set[frozenset[str]] = set()
+        """Pairs that cannot reach each other while it storms."""
+        self.records: dict[bytes, list[bytes]] = {}
+        self.snapshots: list[Snapshot] = []
+        self.may_fork: set[bytes] = set()
+        self.refusals: dict[str, int] = {}
+        self.in_flight = 0
+        self.leaked = False
+        self.events = 0
+        self.crashes = 0
+        self.calm_ms = 0
+        self.discovery = self.random.randbytes(32)
+        self._verbose = verbose
+        self._trace = hashlib.sha256()
+        self._written = 0
+
+    # What is seen from outside
+
+    def trace(self, kind: str, *parts: str | bytes) -> None:
+        self.events += 1
+        line = b"\0".join([str(self.time.now).encode(), kind.encode(),
+                           *(p.encode() if isinstance(p, str) else hashlib.sha256(p).digest() for p in parts)])  # fmt: skip
+        self._trace.update(line + b"\n")
+        if self._verbose:
+            shown = [p if isinstance(p, str) else f"{len(p)} bytes" for p in parts]
+            print(f"  {self.time.now / 1000:9.3f} s  {kind:10} {' '.join(shown)}")
+
+    def trace_hash(self) -> str:
+        return self._trace.hexdigest()[:16]
+
+    def see(self, message: bytes) -> None:
+        if CANARY.encode() in message:
+            self.leaked = True
+
+    # Devices
+
+    def add(self, name: str, identity: Identity, holders: list[Holder], *, content: bytes | None = None,
+            mark: bytes | None = None, family: bytes | None = None) -> Device:  # fmt: skip
+        mark = self.random.randbytes(16) if mark is None else mark
+        device = Device(name, identity, holders, Disk(content), mark, self._offset())
+        self.devices.append(device)
+        self._open(device)
+        if family is not None:
+            device.node.adopt(family)
+        device.promised = device.disk.hashes()
+        return device
+
+    def _offset(self) -> int:
+        return self.random.choice((0, 0, 0, 90_000, -7_200_000, YEAR, -3 * YEAR, -EPOCH_2026 - YEAR, 73 * YEAR))
+
+    def clock(self, device: Device) -> int:
+        """What the device believes: milliseconds since 1970, far off or before it for some."""
+        return EPOCH_2026 + self.time.now + device.clock_offset
+
+    def _open(self, device: Device) -> None:
+        device.node = device.disk.open(self.random.randbytes, device.mark)
+        device.page = device.disk.open(self.random.randbytes, device.mark) if device.holders else device.node
+        device.desks = [
+            Desk(device.page, holder, self.random.randbytes, lambda: self.clock(device), self.oracle.note)
+            for holder in device.holders
+        ]
+        device.up = True
+
+    def _close(self, device: Device) -> None:
+        for connection in list(self.connections):
+            if device in connection.ends:
+                connection.cut()
+        device.node.close()
+        if device.page is not device.node:
+            device.page.close()
+        device.desks = []
+        device.up = False
+
+    def reopen(self, device: Device) -> None:
+        self._close(device)
+        self._open(device)
+
+    def shut(self, device: Device, *, drawer: bool = False) -> None:
+        """Switch a device off; in a drawer it stays until the calm."""
+        self.trace("shut", device.name)
+        self._close(device)
+        device.drawer = drawer
+
+    def crash(self, device: Device) -> None:
+        """Its processes end here; what was committed is there when they come back."""
+        self.trace("crash", device.name)
+        self.crashes += 1
+        self._close(device)
+        self.time.at(self.time.now + self.random.randrange(500, 20_000), lambda: self.restart(device))
+
+    def restart(self, device: Device) -> None:
+        if device.up or device.drawer:
+            return
+        self.trace("restart", device.name)
+        self._open(device)
+        # Saved, and killed before anyone was told: it is durable all the same.
+        own = {holder.id for holder in device.holders}
+        for entry, digest in device.node.store.rows("SELECT id, hash FROM entries ORDER BY id"):
+            if digest not in self.oracle.entries:
+                info = device.node.info(entry)
+                if info.author in own and self.oracle.attempted(info):
+                    reasons = device.node.store.row(
+                        "SELECT count(*) FROM statements WHERE entry = ? AND reason != ''", (entry,))[0]  # fmt: skip
+                    self.oracle.wrote(info, powerless=bool(reasons))
+        check_durable(device)
+
+    def desks(self) -> Iterator[tuple[Device, Desk]]:
+        for device in self.devices:
+            for desk in device.desks:
+                yield device, desk
+
+    # Copies of a store
+
+    def restore(self, snapshot: Snapshot, *, known: bool) -> None:
+        """Put a backup in the place of a store. `known`: the store notices that it is another file."""
+        device = snapshot.device
+        if device.up:
+            self._close(device)
+        self.trace("restore", device.name, str(known))
+        old = device.disk
+        device.disk = Disk(snapshot.content)
+        device.promised = device.disk.hashes()
+        elsewhere = set[bytes]().union(*(other.disk.hashes() for other in self.devices))
+        self.oracle.forget(sorted(set(self.oracle.entries) & old.hashes() - elsewhere))
+        old.discard()
+        if known:
+            device.mark = self.random.randbytes(16)
+        else:
+            self.may_fork |= {holder.id for holder in device.holders}
+        self.restart(device)
+
+    def clone(self, snapshot: Snapshot, *, known: bool) -> Device:
+        """A second machine with the same store, keys and people, both of them going on."""
+        source = snapshot.device
+        self.trace("clone", source.name, str(known))
+        if not known:
+            self.may_fork |= {holder.id for holder in source.holders}
+        mark = None if known else source.mark
+        return self.add(source.name + "'", source.identity, source.holders, content=snapshot.content, mark=mark)
+
+    # The network
+
+    def connect(self, a: Device, b: Device, *, slow: bool = False) -> Connection | None:
+        if not (a.up and b.up):
+            return None
+        self.trace("connect", a.name, b.name)
+        delay = self.random.randrange(1, 2_000 if slow else 50)
+        try:
+            connection = Connection(self, a, b, delay=delay, bytes_per_ms=self.random.choice((2, 50, 5_000)))
+        except Crash:
+            for end in (a, b):
+                if _is_dead(end):
+                    self.crash(end)
+            return None
+        self.connections.append(connection)
+        return connection
+
+    def push(self, device: Device, *, beside: Connection | None = None) -> None:
+        """Something was saved: every connection has it to send."""
+        for connection in list(self.connections):
+            if device in connection.ends and connection is not beside and connection.open:
+                connection.pump(connection.side_of(device))
+
+    def cut_all(self) -> None:
+        for connection in list(self.connections):
+            connection.cut()
+
+    # People
+
+    def act(self, device: Device, kind: str, action: Callable[[], Sequence[EntryInfo | None]], *,
+            powerless: bool = False) -> bool:  # fmt: skip
+        """Let a person do something. What it returns was acknowledged to them. False if the machine died of it."""
+        self.trace(kind, device.name)
+        try:
+            for info in action():
+                if info is not None:
+                    self.oracle.wrote(info, powerless=powerless)
+                    device.promised.add(info.hash)
+            self.push(device)
+        except Crash:
+            self.crash(device)
+            return False
+        return True
+
+    def text(self) -> str:
+        """A new secret; now and then one that two people may both choose."""
+        self._written += 1
+        if self.random.random() < 0.1:
+            return f"{CANARY} the same"
+        return f"{CANARY} {self._written} " + "x" * self.random.choice((0, 0, 8, 40, 150))
+
+    def fields(self) -> dict[str, Any]:
+        tags = [tag for tag in TAG_NAMES if self.random.random() < 0.4]
+        return {"label": self.text(), "password": self.text(), TAGS: tags, FORM: {FORM_NAMES[0]: self.text()}}
+
+    def create(self, device: Device, desk: Desk, vault: bytes, count: int = 1) -> list[bytes]:
+        made: list[bytes] = []
+
+        def action() -> list[EntryInfo]:
+            # An import of several entries is one transaction: all of it or nothing.
+            with desk.replica.transaction():
+                infos = []
+                for _ in range(1 if count < 4 else 2):
+                    info, records = desk.create(vault, [self.fields() for _ in range(count)])
+                    infos.append(info)
+                    made.extend(records)
+            return infos
+
+        self.act(device, "create", action)
+        # Known even if the machine died: the entry may be there, and may not.
+        self.records.setdefault(vault, []).extend(made)
+        return made
+
+    def change(self, device: Device, desk: Desk, vault: bytes, record: bytes, changes: dict[str, Any]) -> bool:
+        def action() -> list[EntryInfo | None]:
+            info = desk.change(vault, record, changes)
+            item = desk.item(vault, record)
+            for name, value in changes.items():
+                if name not in (TAGS, FORM):
+                    demand("views", item.fields.get(name) == value, "a write does not read back")
+            return [info]
+
+        return self.act(device, "change", action)
+
+    def sign(self, device: Device) -> None:
+        def action() -> list[EntryInfo | None]:
+            device.node.sign_frontier(device.identity.id, device.identity.signs, self.clock(device))
+            return []
+
+        self.act(device, "sign", action)
+
+    # The calm
+
+    def quiet(self) -> bool:
+        return not self.in_flight and all(connection.level() for connection in self.connections)
+
+    def run_until_quiet(self, mesh: Callable[[], None]) -> None:
+        """All faults are over: the copies must become the same within a bounded time."""
+        deadline = self.time.now + CALM_MS
+        start = again = self.time.now
+        while self.time.now < deadline:
+            if self.time.now >= again:
+                mesh()
+                again = self.time.now + 1_000
+            if self.in_flight == 0 and self.quiet():
+                self.calm_ms = max(self.calm_ms, self.time.now - start)
+                return
+            while self.time.step(again) and self.in_flight:
+                pass
+        raise Violation("alive", f"not quiet after {CALM_MS // 1000} s of calm")
+
+    def mesh(self) -> None:
+        for at, a in enumerate(self.devices):
+            for b in self.devices[at + 1 :]:
+                if not any({a, b} == set(c.ends) for c in self.connections):
+                    self.connect(a, b)
+
+    def calm(self, mesh: Callable[[], None] | None = None) -> None:
+        """End every fault, let the copies meet, hand on keys that are lacking, then check everything."""
+        mesh = mesh or self.mesh
+        self.cut_all()
+        for device in self.devices:
+            device.drawer = False
+            for store in (device.node.store, device.page.store) if device.up else ():
+                assert isinstance(store, SimulatedStore)
+                store.fuse = None
+            self.restart(device)
+        self.run_until_quiet(mesh)
+        for _ in range(3):
+            for device, desk in list(self.desks()):
+                if desk.holder.id in desk.state().keyholders:
+                    self.act(device, "hand on", lambda desk=desk: [desk.grant_missing()])  # type: ignore[misc]
+                    self.run_until_quiet(mesh)
+        # A device that has nothing yet, from one peer alone: what it builds from all entries is the same state.
+        late = self.add("late", Identity.make(self.random.randbytes), [], family=self.devices[0].node.family)
+        self.connect(self.random.choice(self.devices[:-1]), late)
+        self.run_until_quiet(lambda: None)
+        check(self)
+
+    def close(self) -> None:
+        for device in self.devices:
+            if device.up:
+                self._close(device)
+            device.disk.discard()
+
+
+def _is_dead(device: Device) -> bool:
+    return any(isinstance(r.store, SimulatedStore) and r.store.dead for r in (device.node, device.page))
+
+
+def unheard(world: World, device: Device, desk: Desk) -> tuple[bytes, bytes] | None:
+    """(hash, wire) of an entry that follows the log's newest and claims to know less than that did."""
+    replica = device.page
+    own = replica.store.row(
+        "SELECT entries.id, entries.seq, entries.hash, logs.log FROM own_logs JOIN logs ON logs.log = own_logs.log "
+        "JOIN entries ON entries.log = logs.number WHERE own_logs.author = ? AND tip", (desk.holder.id,),
+    )  # fmt: skip
+    if own is None:
+        return None
+    _, seq, digest, log = own
+    statement = [99, world.random.randbytes(8)]
+    header = Header(replica.family or b"", desk.holder.id, log, seq + 1, digest, STATEMENTS, b"", b"", 0, (),
+                    0, b"", b"", 1, body_root((), [statement]))  # fmt: skip
+    entry = sign_entry(header, (), (statement,), desk.holder.signs)
+    return entry.hash, to_wire(entry, (b"",))
