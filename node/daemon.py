@@ -58,6 +58,8 @@ PEER_PORT: Final = 47470
 """Where peers are listened for, unless another is asked for or it is taken."""
 FRONTIER_S: Final = 60.0
 """A device signs its frontier at most so often."""
+SETTLE_S: Final = 2.0
+"""Several changes in a row are stated as one."""
 ROTATE_S: Final = 900.0
 INTERFACES_S: Final = 5.0
 CROSSING_S: Final = 5.0
@@ -470,8 +472,9 @@ class Node:
                     )
                     stated = rows
                     self.wake_peers()
+                    await trio.sleep(FRONTIER_S)
             await self._frontier_due.wait()
-            await trio.sleep(FRONTIER_S)
+            await trio.sleep(SETTLE_S)
 
     # mDNS
 

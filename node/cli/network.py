@@ -161,6 +161,7 @@ def invite(call: Call) -> None:
 
     Example: kinring invite
     """
+    from node.control import node_runs
     from node.identity import load_or_create
     from node.joining import Host, show_invitation
     from node.processes import a_node
@@ -176,6 +177,7 @@ def invite(call: Call) -> None:
     )
     device = load_or_create(folder, _random())
     host = Host(call.replica(), device, unlocked, call.vaults_of(unlocked), secret_key)
+    alone = not node_runs(call.runtime())
     with a_node(folder, call.runtime()) as control:
         admitted = show_invitation(
             control,
@@ -192,7 +194,8 @@ def invite(call: Call) -> None:
             "blind": admitted.blind,
         }
         call.show(result, [f"{admitted.name} has joined{' as a blind peer' if admitted.blind else ''}."])
-        _until_copied(control, admitted.device)
+        if alone:
+            _until_copied(call.runtime(), admitted.device)
 
 
 def _random() -> Callable[[int], bytes]:
@@ -226,14 +229,17 @@ def _ask_digits(device: NewDevice) -> str | None:
     return typed or None
 
 
-def _until_copied(control: Any, device: bytes) -> None:
+def _until_copied(runtime: Path, device: bytes) -> None:
     """A node that runs for this command alone stays until the new device has its copy."""
+    from node.control import Control
+
     deadline = time.monotonic() + COPY_S
-    while time.monotonic() < deadline:
-        peers = control.ask("status")[1]["peers"]
-        if any(peer["device"] == device and peer["level"] for peer in peers):
-            return
-        time.sleep(0.05)
+    with Control(runtime) as control:
+        while time.monotonic() < deadline:
+            peers = control.ask("status")[1]["peers"]
+            if any(peer["device"] == device and peer["level"] for peer in peers):
+                return
+            time.sleep(0.05)
     note("the new device has not been seen again yet; it gets its copy when both are up")
 
 
