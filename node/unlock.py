@@ -18,8 +18,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from argon2.exceptions import HashingError
-from argon2.low_level import Type, hash_secret_raw
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -161,6 +159,9 @@ def stretch(password: str, kdf: Kdf, salt: bytes) -> bytes:
         # HMAC pads its key with zeros: raw, "x" and "x\0" would be one password. The digest has one length.
         digest = hashlib.sha256(_PASSWORD + b"\0" + secret).digest()
         return hashlib.pbkdf2_hmac("sha256", digest, salt, kdf.rounds, 32)
+    from argon2.exceptions import HashingError  # here: with a handle no command needs it
+    from argon2.low_level import Type, hash_secret_raw
+
     try:
         return hash_secret_raw(
             secret, salt, kdf.passes, kdf.memory_kib, kdf.lanes, hash_len=32, type=Type.ID, version=19
