@@ -6,6 +6,7 @@ here. Everything that decides lies elsewhere; this file puts it together.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import logging
@@ -34,7 +35,7 @@ from node.identity import DeviceIdentity, load_or_create, throwaway_leaf
 from node.opening import open_replica, store_errors
 from node.pairing_desk import PairingDesk
 from replication.encoding import decode, encode
-from replication.errors import LocalProtocolError, Refused, RemoteProtocolError
+from replication.errors import Refused, RemoteProtocolError
 from replication.membership import State
 from replication.session import PeerHolds, PeerSaved, SyncSession, Took
 from replication.store import StoreError
@@ -528,6 +529,7 @@ class Node:
                     nursery.start_soon(self._control, trio.SocketStream(connection))
 
     async def _control(self, stream: trio.SocketStream) -> None:
+        """One connection of a page or a command, to its end. Whatever goes wrong ends this one alone."""
         if not peer_is_us(stream.socket):
             await stream.aclose()
             return
@@ -536,13 +538,11 @@ class Node:
             try:
                 while (words := await line.receive()) is not None:
                     await self._answer(line, words)
-            except KinringError as error:
-                await line.send("error", error.message, error.hint, int(error.code))
-            except (Refused, LocalProtocolError, StoreError) as error:
-                log.warning("control: %s", error)
-                await line.send("error", "the node could not do that", str(error), int(ExitCode.FAILED))
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                return
+            except Exception as error:  # noqa: BLE001
+                told = _told(error)
+                if told is not None:
+                    with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                        await line.send("error", told.message, told.hint, int(told.code))
 
     async def _answer(self, line: ControlLine, words: list[Any]) -> None:
         match words:
@@ -652,11 +652,26 @@ def run_node(
             raise _first_told(group) from None
 
 
+def _leaves(error: BaseException) -> list[BaseException]:
+    """The exceptions in a nursery's group, or the one that it is."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]
+
+
+def _told(error: Exception) -> KinringError | None:
+    """What the other end of a control connection is told; nothing if it has simply gone."""
+    found = _leaves(error)
+    for leaf in found:
+        if isinstance(leaf, KinringError):
+            return leaf
+    if all(isinstance(leaf, (trio.BrokenResourceError, trio.ClosedResourceError)) for leaf in found):
+        return None
+    log.warning("a control connection failed: %s", ", ".join(type(leaf).__name__ for leaf in found))
+    return KinringError("the node could not do that", "see what it has logged", ExitCode.FAILED)
+
+
 def _first_told(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """What a person is told of a crashed nursery."""
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            return _first_told(error)
-        if isinstance(error, (KinringError, StoreError)):
-            return error
-    return group.exceptions[0]
+    found = _leaves(group)
+    return next((leaf for leaf in found if isinstance(leaf, (KinringError, StoreError))), found[0])
