@@ -122,7 +122,8 @@ def found(
 
     def make(position: Position) -> Draft:
         admit = [PERSON, ADMIN, random_bytes(16)]
-        person = position.statement_hash(1, admit)[:16]
+        start = [FOUND, keys.box_key, bytes(recovery.verify_key), nonce]
+        person = position.statement_hash([start], admit)[:16]
         box_key = bytes(device.box.public_key)
         proof = device.sign.sign(device_proof(family, device.id, box_key, device.leaf)).signature
         granted = seal_discovery_key(discovery_key, family=family, device=device.id, box_key=box_key)
@@ -130,7 +131,7 @@ def found(
             keyholder_proof(family, person, device.id, keys.id, keys.box_key)
         ).signature
         statements: list[list[Any]] = [
-            [FOUND, keys.box_key, bytes(recovery.verify_key), nonce],
+            start,
             admit,
             [DEVICE, device.id, box_key, device.leaf, FULL, person, granted, proof],
             [KEYHOLDER, person, device.id, keys.id, keys.box_key, owned],
@@ -169,7 +170,7 @@ def admit_person_here(
     def make(position: Position) -> Draft:
         signature = device.sign.sign(self_admission(position.family, keys.id, keys.box_key)).signature
         admit = [SELF, random_bytes(16), device.id, keys.box_key, signature]
-        person = position.statement_hash(0, admit)[:16]
+        person = position.statement_hash([], admit)[:16]
         statements: list[list[Any]] = [admit]
         paper = _person_statements(statements, position.family, person, keys, secrets, who, random_bytes)
         _vault_statements(position, statements, keys, paper, len(DEFAULT_VAULTS), who.suite, random_bytes)
@@ -227,7 +228,7 @@ def _vault_statements(
     founding = statements[0][0] == FOUND
     for number in range(count):
         made = [VAULT, DIRECTORY if founding and number == 0 else SHARED, random_bytes(16)]
-        vault = position.statement_hash(len(statements), made)[:16]
+        vault = position.statement_hash(statements, made)[:16]
         vault_keys = VaultKeys(random_bytes(32), random_bytes(32))
         statements.append(made)
         statements.append([SUITE, vault, 1, [1, 2], suite])

@@ -424,7 +424,7 @@ class Vaults:
 
         def make(position: Position) -> Draft:
             nonlocal vault
-            vault = position.statement_hash(0, made)[:16]
+            vault = position.statement_hash([], made)[:16]
             first = epoch_statement(position.family, vault, keys, mine)
             return Draft(statements=(made, [SUITE, vault, 1, [1, 2], self._suite(state)], first))
 

@@ -132,11 +132,17 @@ def body_root(ops: Sequence[Op], statements: Sequence[list[Any]]) -> bytes:
     return tagged_hash(LABEL_ROOT, b"".join(hashes))
 
 
-def statement_hash(header: Header, index: int, statement: list[Any]) -> bytes:
-    """32 bytes that name a statement, known before its entry is signed: vaults, epochs and people in
-    the same entry are named by it. It commits to what the statement was made after."""
-    place = [header.family, header.author, header.log, header.seq, list(header.frontier), index, statement]
-    return tagged_hash(LABEL_STATEMENT, encode(place))
+def statement_hashes(header: Header, statements: Sequence[list[Any]]) -> list[bytes]:
+    """32 bytes that name each of an entry's statements, known before it is signed: vaults, epochs and people
+    in the same entry are named by them. Each commits to all that it was made after: the membership
+    frontier, and by the hash before it the statements that precede it. Otherwise the two sides of a fork
+    could hold one statement in two pasts, and which of them is judged would depend on which came first."""
+    place = [header.family, header.author, header.log, header.seq, list(header.frontier)]
+    hashes: list[bytes] = []
+    for statement in statements:
+        before = hashes[-1] if hashes else b""
+        hashes.append(tagged_hash(LABEL_STATEMENT, encode([*place, before, statement])))
+    return hashes
 
 
 def sign_entry(

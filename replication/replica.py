@@ -24,7 +24,7 @@ from replication.entry import (
     log_id,
     make_dot,
     sign_entry,
-    statement_hash,
+    statement_hashes,
     to_wire,
 )  # fmt: skip
 from replication.errors import InvalidSignature, LocalProtocolError, Malformed, Missing, Refused
@@ -65,9 +65,10 @@ class Position:
     live: Callable[[bytes, bytes], list[bytes]]
     """(vault, target) to the dots that a write there replaces."""
 
-    def statement_hash(self, index: int, statement: list[Any]) -> bytes:
+    def statement_hash(self, before: Sequence[list[Any]], statement: list[Any]) -> bytes:
+        """The name that `statement` will have after those `before` it in the same entry."""
         header = _place(self.family, self.author, self.log, self.seq, self.frontier)
-        return statement_hash(header, index, statement)
+        return statement_hashes(header, [*before, statement])[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -675,8 +676,8 @@ def _stored_op(row: Any) -> StoredOp:
 
 
 def _statements(header: Header, bodies: list[list[Any]]) -> list[Statement]:
+    hashes = statement_hashes(header, bodies)
     return [
-        Statement(statement_hash(header, index, body), header.author, header.log, header.seq, index,
-                  header.frontier, body)
-        for index, body in enumerate(bodies)
-    ]  # fmt: skip
+        Statement(digest, header.author, header.log, header.seq, index, header.frontier, body)
+        for index, (digest, body) in enumerate(zip(hashes, bodies, strict=True))
+    ]

@@ -164,7 +164,7 @@ def _vault_statements(
 ) -> None:  # fmt: skip
     for kind in kinds:
         made = [VAULT, kind, random_bytes(16)]
-        vault = position.statement_hash(len(statements), made)[:16]
+        vault = position.statement_hash(statements, made)[:16]
         keys = VaultKeys(random_bytes(32), random_bytes(32))
         statements += [made, [SUITE, vault, 1, [1, 2], suite],
                        epoch_statement(position.family, vault, keys, readers)]  # fmt: skip
@@ -179,10 +179,11 @@ def found(
 
     def make(position: Position) -> Draft:
         admit = [PERSON, ADMIN, random_bytes(16)]
-        person = position.statement_hash(1, admit)[:16]
+        start = [FOUND, holder.box_key, recovery, nonce]
+        person = position.statement_hash([start], admit)[:16]
         paper, papers = _paper(person, random_bytes)
         statements = [
-            [FOUND, holder.box_key, recovery, nonce],
+            start,
             admit,
             _device_statement(family, device, FULL, person, discovery),
             keyholder_statement(family, person, device.id, holder),
@@ -204,7 +205,7 @@ def let_in(replica: Replica, device: Identity, holder: Holder, random_bytes: Ran
     def make(position: Position) -> Draft:
         signature = device.signs(self_admission(position.family, holder.id, holder.box_key))
         admit = [SELF, random_bytes(16), device.id, holder.box_key, signature]
-        person = position.statement_hash(0, admit)[:16]
+        person = position.statement_hash([], admit)[:16]
         paper, papers = _paper(person, random_bytes)
         statements = [admit, paper, [UNLOCK, person, random_bytes(64), b""]]
         readers = {holder.id: holder.box_key} | papers
@@ -224,7 +225,7 @@ class Desk:
     random_bytes: RandomBytes
     clock: Callable[[], int]
     noted: Noted
-    """Told, with the entry's salt, of what is about to be written."""
+    """Told, with the entry's salt and commitment, of what is about to be written."""
     _heads: tuple[bytes, ...] | None = None
     _keys: dict[bytes, dict[bytes, VaultKeys]] = field(default_factory=dict)
     _openers: dict[int, Opener | None] = field(default_factory=dict)
@@ -337,8 +338,8 @@ class Desk:
                 ops.append(Op(at, replaces, sealed))
                 shown = hostile not in ("place", "commitment")
                 meant.append(Meant(at, replaces, record, write.name, write.member, write.value, shown))
-            self.noted(sealer.salt, Attempt(vault, tuple(meant), hostile != "right", max(0, now)))
             commitment = self.random_bytes(32) if hostile == "commitment" else sealer.commitment
+            self.noted(sealer.salt + commitment, Attempt(vault, tuple(meant), hostile != "right", max(0, now)))
             return Draft(ops=tuple(ops), vault=vault, epoch=epoch, suite=held.suite, salt=sealer.salt,
                          commitment=commitment)  # fmt: skip
 
@@ -401,7 +402,7 @@ class Desk:
             person = self.holder.person
             if holder is not None and role is not None:
                 statements.append([PERSON, role, self.random_bytes(16)])
-                person = position.statement_hash(0, statements[0])[:16]
+                person = position.statement_hash([], statements[0])[:16]
             owner, kind = (person, FULL) if holder is not None else (b"", BLIND)
             statements.append(_device_statement(family, device, kind, owner, discovery))
             if holder is not None:
