@@ -41,16 +41,16 @@ class Oracle:
         self.forbidden: set[bytes] = set()
         """Entries that no copy may take in."""
 
-    def note(self, salt: bytes, attempt: Attempt) -> None:
-        self._attempts[salt] = attempt
+    def note(self, name: bytes, attempt: Attempt) -> None:
+        self._attempts[name] = attempt
 
     def wrote(self, info: EntryInfo, *, powerless: bool = False) -> None:
-        self.entries[info.hash] = self._attempts[info.salt] if info.vault else None
+        self.entries[info.hash] = self._attempts[info.salt + info.commitment] if info.vault else None
         if powerless:
             self.powerless.add(info.hash)
 
     def attempted(self, info: EntryInfo) -> bool:
-        return not info.vault or info.salt in self._attempts
+        return not info.vault or info.salt + info.commitment in self._attempts
 
     def forget(self, lost: Iterable[bytes]) -> None:
         """Entries that stood on one disk only, which is gone."""

@@ -15,7 +15,7 @@ from simulations.network import ATTACKERS
 from simulations.store import SimulatedStore
 from simulations.world import YEAR, Device, Snapshot, World, unheard
 
-STEPS: Final = 110
+STEPS: Final = 130
 MOST_DEVICES: Final = 6
 
 
@@ -100,7 +100,7 @@ def _anything(world: World, device: Device, desk: Desk) -> tuple[bytes, bytes] |
     if not vaults:
         return None
     vault = world.random.choice(vaults)
-    record = world.random.choice(world.records[vault][-6:])
+    record = world.random.choice(world.records[vault][-4:])
     return (vault, record) if desk.lookup(vault, record) else None
 
 
@@ -115,7 +115,7 @@ def _change(world: World) -> None:
         return
     kind = world.random.random()
     if kind < 0.65:
-        names = world.random.sample(FIELDS, world.random.choice((1, 1, 2)))
+        names = world.random.sample(FIELDS[:2] if kind < 0.45 else FIELDS, world.random.choice((1, 1, 2)))
         world.change(*who, *what, {name: world.text() for name in names})
     elif kind < 0.85:
         world.change(*who, *what, {TAGS: [tag for tag in TAG_NAMES if world.random.random() < 0.5]})
@@ -220,7 +220,7 @@ def _copy_back(world: World) -> None:
         if world.random.random() < 0.5 or len(world.devices) >= MOST_DEVICES or not snapshot.device.holders:
             world.restore(snapshot, known=world.random.random() < 0.6)
         elif not snapshot.device.name.endswith("'"):
-            world.clone(snapshot, known=world.random.random() < 0.3)
+            world.clone(snapshot, known=world.random.random() < 0.2)
 
 
 # Hostile members
@@ -315,5 +315,5 @@ _CRIMES: Final = (
 
 _DEEDS: Final[tuple[tuple[Callable[[World], None], int], ...]] = (
     (_change, 40), (_create, 10), (_delete, 7), (_share, 4), (_hand_on, 4), (_epoch, 2), (_admit, 2), (_sign, 3),
-    (_connect, 22), (_cut, 8), (_crash, 7), (_clock, 3), (_snapshot, 4), (_copy_back, 2), (_hostile, 14),
+    (_connect, 22), (_cut, 8), (_crash, 7), (_clock, 3), (_snapshot, 4), (_copy_back, 3), (_hostile, 14),
 )  # fmt: skip

@@ -1,0 +1,339 @@
+"""Faults planted on purpose, one at a time: a simulator that does not notice each of them is no evidence.
+
+Each replaces functions of the product while it lasts, here and nowhere else. What is said of it is what the
+code would do wrong; `expected` are the checkers that may be the first to notice.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, Final
+
+from node import item as items
+from node import sealing
+from replication import membership
+from replication.entry import Entry, from_wire
+from replication.errors import Missing
+from replication.membership import Membership, State, Statement
+from replication.messages import Ack
+from replication.replica import Replica
+from replication.session import SyncSession
+from replication.store import Store
+from simulations.household import replaced
+from simulations.run import Result, run
+
+Patch = tuple[Any, str, Any]
+"""Whose function, its name, what stands in its place."""
+
+MOST_SEEDS: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    name: str
+    says: str
+    expected: tuple[str, ...]
+    patches: Callable[[], list[Patch]]
+
+
+def _signature() -> list[Patch]:
+    return [(Entry, "verify", lambda self: None)]
+
+
+def _place() -> list[Patch]:
+    class AnyTarget(bytes):
+        def __ne__(self, other: object) -> bool:
+            return False
+
+    return [(sealing, "target", lambda *_: AnyTarget())]
+
+
+def _commitment() -> list[Patch]:
+    return [(sealing, "hmac", SimpleNamespace(digest=hmac.digest, compare_digest=lambda a, b: True))]
+
+
+def _hasty() -> list[Patch]:
+    real = SyncSession._take_entries  # noqa: SLF001
+
+    def hasty(self: Any, wires: tuple[bytes, ...]) -> Any:
+        before, self.later = getattr(self, "later", ()), wires
+        events = real(self, before) if before else []
+        self._queue.append(Ack(self._received + len(wires)))
+        return events
+
+    return [(SyncSession, "_take_entries", hasty)]
+
+
+def _ignored() -> list[Patch]:
+    return [(Replica, "_replace", lambda *_: None), (Replica, "_replaced_between", lambda *_: set())]
+
+
+def _anywhere() -> list[Patch]:
+    def anywhere(self: Any, dot: bytes, vault: bytes, target: bytes) -> None:
+        op = self._op_of(dot)
+        if op is not None:
+            self.store.run("UPDATE ops SET live = 0 WHERE id = ?", (op,))
+
+    return [(Replica, "_replace", anywhere)]
+
+
+def _too_late() -> list[Patch]:
+    return [(Replica, "_replaced_between", lambda *_: set())]
+
+
+def _un_heard() -> list[Patch]:
+    def only_known(self: Any, frontier: tuple[bytes, ...], before: tuple[bytes, ...]) -> None:
+        for head in frontier:
+            if head not in self._membership:
+                raise Missing(head)
+
+    return [(Replica, "_check_frontier", only_known)]
+
+
+def _no_past() -> list[Patch]:
+    return [(Replica, "_check_frontier", lambda *_: None)]
+
+
+def _skips() -> list[Patch]:
+    def skips(self: Any, log: bytes, seq: int, digest: bytes, forked: bool) -> bool:
+        if forked:
+            return digest not in self._peer_holds
+        return bool(seq > self._peer_seq.get(log, -1) + 1)
+
+    return [(SyncSession, "_wanted", skips)]
+
+
+def _reader() -> list[Patch]:
+    real = Replica._why_without_effect  # noqa: SLF001
+
+    def lenient(self: Replica, header: Any) -> str:
+        reason = real(self, header)
+        return "" if reason == "no right to write" else reason
+
+    return [(Replica, "_why_without_effect", lenient)]
+
+
+def _one_branch() -> list[Patch]:
+    real = Replica._take  # noqa: SLF001
+
+    def first_only(self: Replica, data: bytes) -> Any:
+        wire = from_wire(data)
+        there = self.store.row(
+            "SELECT 1 FROM entries JOIN logs ON number = entries.log WHERE logs.log = ? AND seq = ?",
+            (wire.log, wire.seq),
+        )
+        return None if there else real(self, data)
+
+    return [(Replica, "_take", first_only)]
+
+
+def _clock() -> list[Patch]:
+    real = Replica._insert_ops  # noqa: SLF001
+
+    def newest_wins(self: Replica, entry_id: int, entry: Entry, *, counted: bool) -> None:
+        real(self, entry_id, entry, counted=counted)
+        for op in entry.ops:
+            live = self.ops_at(entry.header.vault, [op.target])
+            for loser in sorted(live, key=lambda o: self.info(o.entry).wall_time)[:-1]:
+                self.store.run("UPDATE ops SET live = 0 WHERE id = ?", (loser.entry * 1024 + loser.index,))
+
+    return [(Replica, "_insert_ops", newest_wins)]
+
+
+def _let_pass(name: str, reason: str) -> list[Patch]:
+    """Judge as before, but take no offence at `reason`."""
+    real = vars(membership)[name]
+
+    def lenient(*values: Any) -> None:
+        try:
+            real(*values)
+        except Exception as error:
+            if str(error) != reason:
+                raise
+
+    return [(membership, name, lenient)]
+
+
+def _blind() -> list[Patch]:
+    return _let_pass("_judge_keyholder", "no device that may read")
+
+
+def _grab() -> list[Patch]:
+    return _let_pass("_judge_grant", "not the owner")
+
+
+def _same_logs() -> list[Patch]:
+    def unmarked(cls: Any, path: str, *, random_bytes: Any, mark: bytes = b"") -> Replica:
+        from replication import replica
+
+        opened: Replica = cls(replica.Store(path), random_bytes)
+        return opened
+
+    return [(Replica, "open", classmethod(unmarked))]
+
+
+def _salt() -> list[Patch]:
+    real = sealing.Sealer.__init__
+
+    def same_salt(self: Any, keys: Any, place: Any, random_bytes: Any) -> None:
+        real(self, keys, place, lambda size: bytes(size))
+        self._random = random_bytes
+
+    return [(sealing.Sealer, "__init__", same_salt)]
+
+
+def _in_clear() -> list[Patch]:
+    clear = SimpleNamespace(encrypt=lambda nonce, data, aad: data + bytes(16), decrypt=lambda n, data, a: data[:-16])
+    return [(sealing, "_cipher", lambda *_: clear)]
+
+
+def _halves() -> list[Patch]:
+    @contextmanager
+    def commits_anyway(self: Any) -> Iterator[None]:
+        outermost = not self._depth
+        if outermost:
+            self._db.execute("BEGIN IMMEDIATE")
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            if outermost:
+                self._db.execute("COMMIT")
+
+    return [(Store, "write", commits_anyway)]
+
+
+def _delete_wins() -> list[Patch]:
+    def delete_wins(item: items.Item, states: Any, written: Any) -> None:
+        item.deleted = any(op.value != ["alive"] for op in states)
+
+    return [(items, "_read_state", delete_wins)]
+
+
+def _order() -> list[Patch]:
+    apply: Callable[[State, Statement], None] = vars(membership)["_apply"]
+
+    def by_arrival(self: Any, mask: int) -> State:
+        state = State(family=self.family)
+        for digest in self._order:
+            if self._bit[digest] & mask & self._effective:
+                apply(state, self.statements[digest])
+        return state
+
+    return [(Membership, "_state", by_arrival)]
+
+
+def _believed() -> list[Patch]:
+    return [(Replica, "holds", lambda self, row: True)]
+
+
+def _not_again() -> list[Patch]:
+    def goes_on(self: Any, forked: set[bytes]) -> None:
+        self._forked = forked
+
+    return [(SyncSession, "_start_over", goes_on)]
+
+
+def _alone() -> list[Patch]:
+    return [(Store, "data_version", lambda self: 1)]
+
+
+def _reorders() -> list[Patch]:
+    real = Replica.entries_after
+
+    def backwards(self: Replica, cursor: int, wanted: Any) -> Any:
+        found, reached = real(self, cursor, wanted)
+        return found[::-1], reached
+
+    return [(Replica, "entries_after", backwards)]
+
+
+def _dots() -> list[Patch]:
+    real = vars(items)["read_item"]
+
+    def one_side(record: bytes, ops: Any) -> items.Item:
+        newest: dict[tuple[str, str], items.Opened] = {}
+        for op in sorted(ops, key=lambda op: op.order):
+            newest[(op.name, op.member)] = op
+        item: items.Item = real(record, newest.values())
+        return item
+
+    from simulations import household
+
+    return [(household, "read_item", one_side)]
+
+
+def _unseen_key() -> list[Patch]:
+    real = Replica._insert_ops  # noqa: SLF001
+
+    def all_live(self: Replica, entry_id: int, entry: Entry, *, counted: bool) -> None:
+        real(self, entry_id, entry, counted=counted)
+        if not counted:
+            self.store.run("UPDATE ops SET live = 1 WHERE id / 1024 = ?", (entry_id,))
+
+    return [(Replica, "_insert_ops", all_live)]
+
+
+BUGS: Final = (
+    Bug("signature", "an entry's signature is not verified", ("durable", "accounting", "agree", "alive"), _signature),
+    Bug("place", "a value sealed for another record is shown there", ("views",), _place),
+    Bug("commitment", "a lie about the key is not noticed", ("views",), _commitment),
+    Bug("early-ack", "entries are acknowledged before they are stored", ("durable", "alive", "agree"), _hasty),
+    Bug("dots-ignored", "what a write names is not replaced", ("live", "views", "agree"), _ignored),
+    Bug("dots-anywhere", "a write replaces fields that it only names", ("live", "views", "agree"), _anywhere),
+    Bug("dots-too-late", "a write that came after what replaced it is live", ("live", "agree"), _too_late),
+    Bug("un-hearing", "an author may claim to know less than before", ("authority", "accounting", "alive"), _un_heard),
+    Bug("no-past", "entries are taken whose past is not here", ("alive",), _no_past),
+    Bug("skipped-entry", "a session sends one entry too few", ("alive", "agree"), _skips),
+    Bug("reader-writes", "a reader's write counts", ("authority", "live", "agree"), _reader),
+    Bug("without-effect-shown", "an entry put aside is live all the same", ("live", "agree"), _unseen_key),
+    Bug("one-branch", "of a forked log only the first branch is kept", ("durable", "kept", "agree", "alive"), _one_branch),
+    Bug("clock-decides", "the newer wall time wins, the other value is dropped", ("live", "agree", "views"), _clock),
+    Bug("blind-reads", "a blind device may be given a keyholder", ("authority", "secret"), _blind),
+    Bug("right-taken", "who does not own a vault gives rights in it", ("authority", "alive"), _grab),
+    Bug("same-logs", "a restored store goes on with its old logs", ("forks", "alive", "agree"), _same_logs),
+    Bug("same-salt", "each entry is sealed with the same salt", ("secret",), _salt),
+    Bug("in-the-clear", "values are not encrypted", ("secret",), _in_clear),
+    Bug("half-written", "what was written before a crash stays, by half", ("atomic", "alive", "accounting"), _halves),
+    Bug("delete-wins", "a delete hides what was changed apart", ("views",), _delete_wins),
+    Bug("one-side-shown", "of two values written apart one is shown only", ("views",), _dots),
+    Bug("arrival-decides", "statements apply in the order in which they came", ("agree",), _order),
+    Bug("peer-believed", "what a peer holds counts as held here", ("agree", "alive"), _believed),
+    Bug("fork-not-resent", "a fork found on the way is not gone through again", ("agree", "alive"), _not_again),
+    Bug("other-process-unseen", "what another process stored is not taken in", ("agree", "views", "alive"), _alone),
+    Bug("reordered", "entries are sent the newest first", ("alive", "agree"), _reorders),
+)
+
+
+@contextmanager
+def planted(name: str) -> Iterator[Bug]:
+    """The product with one fault, for as long as this lasts."""
+    bug = next(bug for bug in BUGS if bug.name == name)
+    with ExitStack() as stack:
+        for patch in bug.patches():
+            stack.enter_context(replaced(*patch))
+        yield bug
+
+
+@dataclass(frozen=True, slots=True)
+class Hunt:
+    """Whether a planted bug was found, by which checker, after how many seeds."""
+
+    bug: str
+    seeds: int
+    result: Result | None
+    expected: bool
+
+
+def hunt(name: str, seeds: Sequence[int] = range(MOST_SEEDS)) -> Hunt:
+    with planted(name) as bug:
+        for tried, seed in enumerate(seeds, 1):
+            result = run(seed)
+            if result.checker:
+                return Hunt(name, tried, result, result.checker in bug.expected)
+    return Hunt(name, len(seeds), None, expected=False)
