@@ -9,6 +9,7 @@ file that SSLKEYLOGFILE names, and trust what the system trusts.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import logging
 import secrets
@@ -56,6 +57,7 @@ MAX_PER_DEVICE: Final = 2
 _READ: Final = 4 << 10
 _SLICE: Final = 64 << 10
 _LONGEST_SLEEP: Final = 60.0
+_LAST_WORD_SECONDS: Final = 1.0
 
 
 class Unreachable(Exception):
@@ -577,8 +579,9 @@ async def dial_stranger(
 
     Raises Unreachable.
     """
-    # A name as random as a member's, so that an onlooker cannot tell a newcomer from a member.
-    sni = secrets.token_hex(13)
+    # A name of the same form as a member's (docs/spec/rotating-id.md), made of noise: an onlooker cannot tell
+    # a newcomer from a member.
+    sni = base64.b32encode(secrets.token_bytes(16)).decode("ascii").rstrip("=").lower()
     stream, shown = await _upgrade(_client_context(None, None), host, port, sni, seconds)
     if shown != leaf_sha256:
         await stream.aclose()
@@ -723,8 +726,10 @@ async def drive(
     """Run a session over a stream until either ends, then close the stream.
 
     Returns when the peer ended it. Raises what the session or the stream raised, above all
-    RemoteProtocolError. Receiving never waits for sending (two peers that both did would wait for ever);
-    what waits to be sent is bounded, since the session is asked for more only when all before is out.
+    RemoteProtocolError; what the session still has to say of a message that it refused goes out before, as
+    far as the peer takes it in within a second. Receiving never waits for sending (two peers that both did
+    would wait for ever); what waits to be sent is bounded, since the session is asked for more only when all
+    before is out.
     """
     failures: list[Exception] = []
 
@@ -737,7 +742,14 @@ async def drive(
 
     async def receive() -> None:
         while (message := await frames.receive()) is not None:
-            for event in session.receive_message(message, now()):
+            try:
+                events = session.receive_message(message, now())
+            except RemoteProtocolError as error:
+                failures.append(error)
+                nursery.cancel_scope.deadline = trio.current_time() + _LAST_WORD_SECONDS
+                wakeup.wake()
+                await trio.sleep_forever()  # the sending half ends it: never a second frame inside a first
+            for event in events:
                 on_event(event)
             wakeup.wake()
 
@@ -745,6 +757,8 @@ async def drive(
         while True:
             while messages := session.messages_to_send(now()):
                 await frames.send(messages)
+            if failures:
+                return
             await _wait(session, wakeup, now)
 
     try:

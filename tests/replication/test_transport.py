@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given
 from hypothesis import strategies as st
 
+from discovery import rotating_id
 from node.identity import DeviceIdentity, load_or_create, throwaway_leaf
 from replication import transport
 from replication.errors import LocalProtocolError, RemoteProtocolError
@@ -1208,3 +1209,62 @@ def test_a_session_that_leaves_a_timeout_standing_is_a_bug_and_not_a_busy_loop()
             )
 
     run(journey)
+
+
+def test_the_word_for_a_refusal_goes_out_before_the_connection_is_closed() -> None:
+    class Refusing(CountingSession):
+        def receive_message(self, message: bytes, now: int) -> list[bytes]:
+            self.outgoing.append(b"no, because")
+            raise RemoteProtocolError("form")
+
+    async def journey() -> None:
+        ours, theirs = trio.testing.memory_stream_pair()
+        await theirs.send_all(encode_frames([b"hello", b"never seen"]))
+        with pytest.raises(RemoteProtocolError, match="form"):
+            await drive(
+                Refusing(), FrameStream(ours), wakeup=Wakeup(), now=milliseconds, on_event=lambda _: None
+            )
+        assert await theirs.receive_some() == encode_frames([b"no, because"])
+        assert await theirs.receive_some() == b""
+
+    run(journey)
+
+
+def test_a_peer_that_takes_in_no_last_word_is_not_waited_for(autojump: trio.testing.MockClock) -> None:
+    class Refusing(CountingSession):
+        def receive_message(self, message: bytes, now: int) -> list[bytes]:
+            self.outgoing.append(b"no, because")
+            raise RemoteProtocolError("form")
+
+    async def journey() -> None:
+        ours, theirs = trio.testing.lockstep_stream_pair()  # sending waits until the other side reads
+        stream = FrameStream(ours)
+
+        async def work() -> None:
+            with pytest.raises(RemoteProtocolError, match="form"):
+                await drive(Refusing(), stream, wakeup=Wakeup(), now=milliseconds, on_event=lambda _: None)
+
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(work)
+                await theirs.send_all(encode_frames([b"hello"]))
+
+    run(journey, clock=autojump)
+
+
+def test_a_newcomers_server_name_has_the_form_of_a_members(pair: tuple[Home, Home]) -> None:
+    anna, _ = pair
+    names = list[str]()
+
+    async def journey() -> None:
+        async with anna.listening(recognise=lambda name: names.append(name) is not None):
+            for _ in range(8):
+                frames = await visit(anna.port, anna.throwaway)
+                await frames.aclose()
+
+    run(journey)
+    assert len(set(names)) == 8
+    member = rotating_id.sni_make(os.urandom(32), os.urandom(32), os.urandom(8))
+    for name in names:
+        assert len(name) == len(member)
+        assert rotating_id._bytes_of(name) is not None, "told from a member's name by its form"
