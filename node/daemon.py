@@ -337,6 +337,8 @@ class Node:
                 await frames.aclose()
                 return
             self._sightings.reached(device, address, self.now())
+            if address:
+                self._keep_addresses()  # now, not at the end: a node may be killed
             self._links.append(link)
             self._saw(device)
             self.tell_subscribers("peers")
@@ -418,6 +420,7 @@ class Node:
     async def _attempt(self, attempt: Attempt) -> None:
         leaf = self._leaves.get(attempt.device)
         if leaf is None or not self._discovery_keys:
+            self._sightings.failed(attempt.device, attempt.address, self.now())
             return
         sni = sni_make(self._discovery_keys[0], attempt.device, secrets.token_bytes(8))
         seconds = max(0.1, (attempt.give_up_at - self.now()) / 1000)
@@ -439,7 +442,6 @@ class Node:
             return
         with self._connections.hold(attempt.device):
             await self._sync(frames, dialled=True, address=attempt.address)
-        self._keep_addresses()
 
     def seen_at(self, device: bytes, address: Address, source: Source) -> None:
         """A person typed, or a pairing showed, where a device is."""
@@ -490,7 +492,11 @@ class Node:
         self._mdns = mdns = Mdns(self._recognise, heard, interfaces)
 
         async def run(act: Callable[[], object]) -> object:
-            return await trio.to_thread.run_sync(act, abandon_on_cancel=True, limiter=self._mdns_limiter)
+            try:
+                return await trio.to_thread.run_sync(act, abandon_on_cancel=True, limiter=self._mdns_limiter)
+            except OSError as error:  # no interface lets us, now: the next round tries again
+                log.info("mDNS does not work now: %s", type(error).__name__)
+                return False
 
         await run(mdns.start)
         announced, rotated = None, -ROTATE_S

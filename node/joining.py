@@ -23,7 +23,7 @@ from node.daemon import BOOTSTRAP
 from node.errors import ExitCode, KinringError
 from node.grants import grant_statement, open_discovery_key, readable, seal_discovery_key
 from node.identity import DeviceIdentity
-from node.keyholder import TRIED_WRAPS, Unlocked, keep_keyholder
+from node.keyholder import SIGN_IN, TRIED_WRAPS, Unlocked, keep_keyholder, unlock_with_key
 from node.secret_keys import SecretKeys
 from node.unlock import WrongPassword, unwrap_unlock_key
 from node.vault import Vaults
@@ -58,6 +58,7 @@ _OVER: Final = {
     "refused": "the other side said no",
     "password": "the master password was wrong",
     "cut": "the connection was cut",
+    "known": "that device is in the family already, as another person's or in another role",
 }
 
 
@@ -154,11 +155,18 @@ def _offer(host: Host, device: NewDevice) -> bytes:
 def admit_device(host: Host, device: NewDevice, answer: bytes) -> bytes:
     """Append the admission: device, keyholder and every grant in one entry. Returns its hash, 32 bytes.
 
-    Raises Refused for an answer that does not hold.
+    What stands there already, since the last word of an earlier pairing was lost, is not said again; b"" if
+    that is all. Raises Refused for an answer that does not hold, `known` for a device in another role.
     """
     state = host.replica.state()
     me, family = host.unlocked, state.family
     proof, keyholder = _read_answer(answer, blind=device.blind)
+    role, owner = (BLIND, b"") if device.blind else (FULL, me.person)
+    held = state.devices.get(device.device)
+    if held and (held.role, held.owner, held.leaf) != (role, owner, device.leaf):
+        raise Refused("known")
+    if held and (keyholder is None or keyholder[0] in state.keyholders):
+        return b""
     discovery_key = open_discovery_key(
         state.devices[host.device.id].sealed_discovery_key,
         family=family,
@@ -166,18 +174,11 @@ def admit_device(host: Host, device: NewDevice, answer: bytes) -> bytes:
         private=host.device.box,
     )
     granted = seal_discovery_key(discovery_key, family=family, device=device.device, box_key=device.box_key)
-    statements: list[list[Any]] = [
-        [
-            DEVICE,
-            device.device,
-            device.box_key,
-            device.leaf,
-            BLIND if device.blind else FULL,
-            b"" if device.blind else me.person,
-            granted,
-            proof,
-        ]
-    ]
+    statements: list[list[Any]] = []
+    if not held:
+        statements.append(
+            [DEVICE, device.device, device.box_key, device.leaf, role, owner, granted, proof],
+        )
     if keyholder:
         key, box_key, owned = keyholder
         statements.append([KEYHOLDER, me.person, device.device, key, box_key, owned])
@@ -257,7 +258,12 @@ def follow_invitation(
     payload = _checked(control, lambda: _read_offer(open_offer(offer, invitation, transcript, offer_key)))
     answer, unlocked = _settle(control, newcomer, payload, ask_password)
     control.send("ready", answer)
-    _next(control, "complete", MACHINE_S)
+    try:
+        _next(control, "complete", MACHINE_S)
+    except KinringError as error:
+        # It may have been the last word that was lost, after the admission.
+        hint = "show a new invitation and join again: what was done is not done twice"
+        raise KinringError(error.message, hint, error.code) from None
     return unlocked
 
 
@@ -303,30 +309,48 @@ def _settle(
         if bool(offered.person) is newcomer.blind:
             raise pairing_failed("offer")
         with newcomer.replica.transaction():
-            newcomer.replica.adopt(offered.family)
-            newcomer.replica.store.set_local(BOOTSTRAP, b"", bootstrap)
+            _adopt(newcomer.replica, offered.family, bootstrap)
         return encode([proof]), None
     unlock_key = _ask_until_right(control, offered, ask_password)
-    signing_key, box = SigningKey.generate(), PrivateKey.generate()
-    keyholder = bytes(signing_key.verify_key)
+    unlocked = _keyholder(newcomer.replica, offered, unlock_key)
     newcomer.secrets.save(offered.person, offered.secret_key)
     with newcomer.replica.transaction():
-        newcomer.replica.adopt(offered.family)
-        newcomer.replica.store.set_local(BOOTSTRAP, b"", bootstrap)
+        _adopt(newcomer.replica, offered.family, bootstrap)
         keep_keyholder(
             newcomer.replica,
             offered.username,
             offered.person,
-            keyholder,
+            unlocked.keyholder,
             unlock_key,
-            bytes(signing_key) + bytes(box),
+            bytes(unlocked.signing_key) + bytes(unlocked.box),
             secrets.token_bytes,
         )
-    owned = signing_key.sign(
-        keyholder_proof(offered.family, offered.person, own.id, keyholder, bytes(box.public_key))
-    ).signature
-    unlocked = Unlocked(offered.username, offered.person, keyholder, unlock_key, signing_key, box)
-    return encode([proof, keyholder, bytes(box.public_key), owned]), unlocked
+    box_key = bytes(unlocked.box.public_key)
+    owned = unlocked.sign(
+        keyholder_proof(offered.family, offered.person, own.id, unlocked.keyholder, box_key)
+    )
+    return encode([proof, unlocked.keyholder, box_key, owned]), unlocked
+
+
+def _adopt(replica: Replica, family: bytes, bootstrap: bytes) -> None:
+    """The store is the family's from here on; what an earlier pairing, cut short, left in it goes."""
+    replica.adopt(family)
+    replica.store.set_local(BOOTSTRAP, b"", bootstrap)
+    for name in replica.store.local(SIGN_IN):
+        replica.store.set_local(SIGN_IN, name, None)
+
+
+def _keyholder(replica: Replica, offered: _Offered, unlock_key: bytes) -> Unlocked:
+    """The person's keyholder on this device: the one that an earlier pairing, cut short, left here, for it
+    may have been admitted; else a new one."""
+    if replica.family == offered.family:
+        try:
+            return unlock_with_key(replica, offered.person, unlock_key)
+        except KinringError:
+            pass
+    signing_key, box = SigningKey.generate(), PrivateKey.generate()
+    keyholder = bytes(signing_key.verify_key)
+    return Unlocked(offered.username, offered.person, keyholder, unlock_key, signing_key, box)
 
 
 def _ask_until_right(control: Control, offered: _Offered, ask_password: Callable[[str, int], str]) -> bytes:

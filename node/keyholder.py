@@ -95,6 +95,12 @@ def unlock(
         stretch(password, ARGON2ID, bytes(16))  # an unknown name costs what a wrong password costs
         raise WrongPassword
     _, person, _, _ = decode(entry)
+    if not replica.last_id():
+        raise KinringError(
+            "this device has no copy of the family's data yet",
+            "it comes by itself once this device and another are up; if it never joined, join again",
+            ExitCode.NOT_FOUND,
+        )
     secret_key = secrets.load(person) if pepper is None else secret_key_from_pepper(pepper, person)
     for wrap, _ in reversed(replica.state().unlocks.get(person, [])[-TRIED_WRAPS:]):
         try:

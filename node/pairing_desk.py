@@ -16,7 +16,7 @@ import trio
 
 from discovery.announcement import is_near
 from discovery.invitation import LIFETIME_MS, Invitation, OpenInvitation, decode, encode
-from discovery.mdns import local_addresses
+from discovery.mdns import local_addresses, on_every_link
 from discovery.pairing import (
     Answer,
     Complete,
@@ -215,8 +215,8 @@ class PairingDesk:
 
     def _addresses(self) -> tuple[str, ...]:
         listen = [host for host in self._node.options.listen if not ipaddress.ip_address(host).is_unspecified]
-        found = listen or [a for a in local_addresses() if not ipaddress.ip_address(a).is_link_local]
-        found.sort(key=lambda a: (not is_near(a), ":" in a))
+        found = listen or local_addresses()
+        found.sort(key=lambda a: (not is_near(a), ipaddress.ip_address(a).is_link_local, ":" in a))
         return tuple(
             _address(host, self._node.port) for host in (found or ["127.0.0.1"])[:MAX_SHOWN_ADDRESSES]
         )
@@ -226,10 +226,10 @@ class PairingDesk:
     async def join(self, line: ControlLine, text: str, offer_key: bytes, name: str, blind: bool) -> None:
         """Follow an invitation, with the process of the person who joins at the other end of `line`."""
         node = self._node
-        if node.replica.family is not None:
+        if node.replica.last_id():  # a store without entries may have been left by a pairing that was cut
             raise KinringError(
                 "this device belongs to a family already",
-                "use another data folder for another family",
+                "what is not here yet comes by itself (kinring up); another family needs another data folder",
                 ExitCode.CONFLICT,
             )
         invitation = _read(text)
@@ -250,8 +250,11 @@ class PairingDesk:
                 scanning.wakeup.wake()
                 await trio.sleep(0.2)  # so that the other side hears why
             nursery.cancel_scope.cancel()
+        # The other side may have admitted this device and its last word been lost: look for it there.
+        self._joined(address)
 
     def _joined(self, address: Address) -> None:
+        """Who invited is looked for at the address where it was, once this device is ready for it."""
         self._node.refresh()
         for device in self._node.peers():
             self._node.seen_at(device, address, Source.LAST_KNOWN)
@@ -274,8 +277,9 @@ class PairingDesk:
             scope.cancel()
 
         async with trio.open_nursery() as nursery:
-            for text in invitation.addresses:
-                nursery.start_soon(partial(attempt, _parse_address(text), nursery.cancel_scope))
+            for host, port in map(_parse_address, invitation.addresses):
+                for reachable in on_every_link([host], local_addresses()):
+                    nursery.start_soon(partial(attempt, (reachable, port), nursery.cancel_scope))
         if found:
             return found[0]
         if "pin" in kinds:

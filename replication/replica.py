@@ -170,10 +170,11 @@ class Replica:
         self.store.close()
 
     def adopt(self, family: bytes) -> None:
-        """Become a copy of `family`: once, for ever."""
+        """Become a copy of `family`: for ever, once an entry of it is here. Until then (a pairing was broken
+        off at its last step) another may take its place."""
         with self.store.write():
             held = self.store.meta("family")
-            if held is not None and held != family:
+            if held is not None and held != family and self.last_id():
                 raise LocalProtocolError("this store holds another family")
             self.store.set_meta("family", family)
         self._set_family(family)
@@ -191,11 +192,12 @@ class Replica:
         if version == self._version:
             return
         self._version = version
-        if self.family is None:
+        if not self._loaded:  # until its first entry is here, a store may be given to another family
             family = self.store.meta("family")
             if family is None:
                 return
-            self._set_family(family)
+            if family != self.family:
+                self._set_family(family)
         rows = self.store.rows(
             "SELECT id FROM entries WHERE id IN (SELECT entry FROM statements WHERE entry > ?) ORDER BY id",
             (self._loaded,),
