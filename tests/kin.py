@@ -271,5 +271,3 @@ class Statements:
         self.membership.add(made)
         self.batches.append(made)
         return [self.membership.reasons.get(statement.hash, "") for statement in made]
-
-
