@@ -59,6 +59,7 @@ class Connection:
         self.under_way = 0
         self._arrives = [world.time.now, world.time.now]
         self._promised = [0, 0]
+        self._deaf = [False, False]
         for side in (0, 1):
             self.pump(side)
             self._watch(side)
@@ -72,6 +73,12 @@ class Connection:
             self.world.in_flight -= self.under_way
             self.world.connections.remove(self)
             self.world.trace("cut", self.ends[0].name, self.ends[1].name)
+
+    def end(self, side: int) -> None:
+        """One side closes, as after a refusal: it hears no more, what it has sent still arrives."""
+        self._deaf[side] = True
+        self.pump(side)
+        self.world.time.at(self._arrives[side] + 1, self.cut)
 
     def pump(self, side: int) -> None:
         """Send all that the session at `side` has to say."""
@@ -101,7 +108,7 @@ class Connection:
             return
         self.under_way -= 1
         self.world.in_flight -= 1
-        if self.swallows:
+        if self.swallows or self._deaf[side]:
             return
         device = self.ends[side]
         self.world.trace("message", device.name, data)
@@ -110,8 +117,7 @@ class Connection:
             self.pump(side)
         except RemoteProtocolError as error:
             self.world.trace("refused", device.name, error.kind)
-            self.world.refusals[error.kind] = self.world.refusals.get(error.kind, 0) + 1
-            self.cut()
+            self.end(side)
             return
         except Crash:
             self.world.crash(device)
@@ -143,7 +149,7 @@ class Connection:
             self.pump(side)
         except RemoteProtocolError as error:
             self.world.trace("silent", self.ends[side].name, error.kind)
-            self.cut()
+            self.end(side)
             return
         self._watch(side)
 

@@ -328,6 +328,7 @@ class Hunt:
     seeds: int
     result: Result | None
     expected: bool
+    """By a checker that the fault was expected to alarm."""
 
 
 def hunt(name: str, seeds: Sequence[int] = range(MOST_SEEDS)) -> Hunt:

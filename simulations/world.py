@@ -66,7 +66,6 @@ class World:
         self.records: dict[bytes, list[bytes]] = {}
         self.snapshots: list[Snapshot] = []
         self.may_fork: set[bytes] = set()
-        self.refusals: dict[str, int] = {}
         self.in_flight = 0
         self.leaked = False
         self.events = 0
