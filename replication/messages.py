@@ -91,6 +91,11 @@ def _blobs(value: Any, most: int, size: int) -> tuple[bytes, ...]:
     return tuple(value)
 
 
+def _is_kind(text: str) -> bool:
+    """It ends up in a log: nothing but a word of ours."""
+    return 0 < len(text) <= 32 and text.isascii() and text.replace("-", "a").isalpha()
+
+
 def read_message(data: bytes) -> Message:
     """Raises Malformed: `size`, `cbor`, `canonical` ..., `version`, `shape`, `type`."""
     value = decode(data, limit=MAX_MESSAGE)
@@ -107,7 +112,7 @@ def read_message(data: bytes) -> Message:
             return Entries(_blobs(wires, MAX_ENTRIES, MAX_BYTES))
         case [2, count] if type(count) is int and 0 < count < 1 << 48:
             return Ack(count)
-        case [3, str(kind), bytes(missing)] if len(kind) <= 32 and len(missing) <= 32:
+        case [3, str(kind), bytes(missing)] if _is_kind(kind) and len(missing) <= 32:
             return RefusedEntry(kind, missing)
         case [4]:
             return Ping()

@@ -30,7 +30,7 @@ from replication.entry import (
 from replication.errors import InvalidSignature, LocalProtocolError, Malformed, Missing, Refused
 from replication.log import Row, SignedFrontier, sign_frontier, signed_from_wire
 from replication.membership import WRITES, Membership, State, Statement
-from replication.store import Store
+from replication.store import Store, StoreError
 
 MAX_BATCH: Final = 256 * 1024
 """Bytes of entries read at once to send; one entry may be longer."""
@@ -130,6 +130,14 @@ def _place(family: bytes, author: bytes, log: bytes, seq: int, frontier: tuple[b
     return Header(family, author, log, seq, b"", STATEMENTS, b"", b"", 0, frontier, 0, b"", b"", 0, b"")
 
 
+def _stored(data: bytes) -> Any:
+    """What we wrote ourselves, read back."""
+    try:
+        return decode(data)
+    except Malformed as error:
+        raise StoreError("damaged", error.kind) from None
+
+
 def _split(blob: bytes | None, size: int) -> tuple[bytes, ...]:
     return tuple(blob[i : i + size] for i in range(0, len(blob), size)) if blob else ()
 
@@ -206,11 +214,11 @@ class Replica:
             self._load_statements(entry)
 
     def _load_statements(self, entry: int) -> None:
-        body, frontier = self.store.row("SELECT body, frontier FROM entries WHERE id = ?", (entry,))
+        body, frontier = self.store.one("SELECT body, frontier FROM entries WHERE id = ?", (entry,))
         info = self.info(entry)
         header = _place(self._membership.family, info.author, info.log, info.seq, _split(frontier, 32))
         reasons = dict(self.store.rows("SELECT hash, reason FROM statements WHERE entry = ?", (entry,)))
-        self._membership.add(_statements(header, decode(body)), reasons)
+        self._membership.add(_statements(header, _stored(body)), reasons)
         self._loaded = entry
 
     def membership(self) -> Membership:
@@ -289,7 +297,7 @@ class Replica:
         )  # fmt: skip
         if found and not found[2]:
             log, number, _ = found
-            entry, seq, digest, frontier = self.store.row(
+            entry, seq, digest, frontier = self.store.one(
                 "SELECT id, seq, hash, frontier FROM entries WHERE log = ? AND tip", (number,)
             )
             return log, number, entry, seq + 1, digest, _split(frontier, 32)
@@ -473,11 +481,11 @@ class Replica:
         """The header's fields of a stored entry, by its local id."""
         found = self._infos.get(entry)
         if found is None:
-            digest, head, log, author, reason = self.store.row(
+            digest, head, log, author, reason = self.store.one(
                 "SELECT hash, head, logs.log, author, reason FROM entries JOIN logs ON number = entries.log "
                 "WHERE id = ?", (entry,),
             )  # fmt: skip
-            part = decode(b"\x8d" + head[1:])  # the same array, one item shorter
+            part = _stored(b"\x8d" + head[1:])  # the same array, one item shorter
             found = EntryInfo(entry, digest, author, log, part[2], part[5], part[6], part[7], part[9],
                               part[10], part[11], reason or "")  # fmt: skip
             if len(self._infos) > 65_536:
@@ -616,7 +624,7 @@ class Replica:
 
     def wire(self, entry: int) -> bytes:
         """An entry as it travels."""
-        head, body = self.store.row("SELECT head, body FROM entries WHERE id = ?", (entry,))
+        head, body = self.store.one("SELECT head, body FROM entries WHERE id = ?", (entry,))
         if body is not None:
             return bytes(head + body)
         rows = self.store.rows(

@@ -110,11 +110,13 @@ class SyncSession:
             raise RemoteProtocolError("ended")
         self._last_heard = now
         try:
-            message = read_message(data)
-            return self._receive(message)
+            return self._receive(read_message(data))
         except Refused as refusal:
             self.state = SessionState.ENDED
             raise RemoteProtocolError(refusal.kind, refusal.detail) from None
+        except RemoteProtocolError:
+            self.state = SessionState.ENDED
+            raise
 
     def _receive(self, message: Message) -> list[Event]:
         if isinstance(message, Hello) is (self.state is SessionState.LEVEL):
@@ -127,7 +129,6 @@ class SyncSession:
             case Ack(count):
                 return self._take_ack(count)
             case RefusedEntry(kind, _):
-                self.state = SessionState.ENDED
                 raise RemoteProtocolError("refused", kind)
             case Frontiers(signed):
                 taken = sum(self._replica.take_signed_frontier(wire) for wire in signed)
@@ -235,6 +236,8 @@ class SyncSession:
         return seq > self._peer_seq.get(log, -1)
 
     def _next_frontiers(self) -> list[Message]:
+        if self._cursor < self._replica.last_id():
+            return []  # the peer may not know the devices yet: their admission is still to be sent
         newer = [
             signed
             for device, signed in self._replica.signed_frontiers().items()

@@ -35,6 +35,7 @@ _KINDS: Final[tuple[tuple[type[apsw.Error], str], ...]] = (
     (apsw.LockedError, "busy"),
     (apsw.CorruptError, "damaged"),
     (apsw.NotADBError, "damaged"),
+    (apsw.SQLError, "damaged"),  # our statements fit our schema
     (apsw.CantOpenError, "missing"),
     (apsw.ReadOnlyError, "io"),
     (apsw.PermissionsError, "io"),
@@ -159,6 +160,13 @@ class Store:
     def row(self, sql: str, values: Sequence[Any] = ()) -> Any:
         with _told():
             return self._db.execute(sql, values).fetchone()
+
+    def one(self, sql: str, values: Sequence[Any] = ()) -> Any:
+        """A row that has to be there: in a sound store it is."""
+        found = self.row(sql, values)
+        if found is None:
+            raise StoreError("damaged", "a row is gone")
+        return found
 
     def each(self, sql: str, values: Sequence[Any] = ()) -> Iterator[Any]:
         with _told():

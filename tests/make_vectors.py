@@ -298,6 +298,7 @@ def sync() -> dict[str, Any]:
         "ack true": ([2, True], "shape"),
         "ack of 2^48": ([2, 1 << 48], "shape"),
         "refused for too long": ([3, "x" * 33, b""], "shape"),
+        "refused with a control character": ([3, "x\x1b[2J", b""], "shape"),
         "refused with 33 bytes": ([3, "x", fixed(33)], "shape"),
         "ping with more": ([4, 0], "shape"),
         "no frontiers": ([5, []], "shape"),

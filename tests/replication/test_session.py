@@ -1,0 +1,323 @@
+"""Two devices, one connection: what they end up with, what ends it (A30, A50, A53, A56)."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from replication.entry import MAX_SEALED
+from replication.errors import RemoteProtocolError
+from replication.log import Row
+from replication.membership import WRITER, WRITES
+from replication.messages import Ack, Entries, Frontiers, Hello, Ping, read_message, write_message
+from replication.replica import MAX_BATCH, Replica
+from replication.session import (
+    PING_MS,
+    SILENCE_MS,
+    WINDOW,
+    FrontierTaken,
+    PeerHolds,
+    PeerSaved,
+    SessionState,
+    SyncSession,
+    Took,
+)
+from tests.kin import Author, Family, copy, exchange, new_replica, shown, sync, wires, write
+
+
+@pytest.fixture
+def one() -> Replica:
+    return new_replica("one")
+
+
+@pytest.fixture
+def family(one: Replica) -> Family:
+    return Family.found(one)
+
+
+def level(a: Replica, b: Replica) -> tuple[SyncSession, SyncSession]:
+    left, right = SyncSession(a, 0), SyncSession(b, 0)
+    exchange(left, right)
+    return left, right
+
+
+def two_authors(one: Replica, family: Family) -> tuple[Author, Replica]:
+    ben = Author("ben")
+    person = family.admit(one, ben, Author("bens phone"), WRITER)
+    family.grant(one, family.vault, person, WRITES, ben)
+    return ben, copy(one, "two")
+
+
+def test_an_empty_copy_gets_everything(one: Replica, family: Family):
+    for number in range(20):
+        write(one, family.anna, family.vault, f"t{number}", "x")
+    two = new_replica("two", family.family)
+    left, right = level(one, two)
+    assert one.table() == two.table()
+    assert one.frontier() == two.frontier()
+    assert left.level()
+    assert right.level()
+
+
+def test_what_is_saved_later_is_pushed_at_once(one: Replica, family: Family):
+    two = copy(one, "two")
+    left, right = level(one, two)
+    write(one, family.anna, family.vault, "t", "news")
+    messages = left.messages_to_send(1)
+    assert [type(read_message(m)) for m in messages] == [Entries]
+    assert right.receive_message(messages[0], 1) == [Took(1, 0, 1)]
+    (ack,) = right.messages_to_send(1)
+    assert left.receive_message(ack, 1) == [PeerSaved(one.last_id())]
+    assert shown(two) == {"t": {"news"}}
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), max_size=14), st.integers(0, 10**6))
+@settings(max_examples=40)
+def test_two_copies_of_any_split_end_up_the_same(deeds, seed):
+    one = new_replica("one")
+    family = Family.found(one)
+    ben, two = two_authors(one, family)
+    for which, target in deeds:
+        if which == 2:
+            sync(one, two)
+        else:
+            write((one, two)[which], (family.anna, ben)[which], family.vault, f"t{target}", f"{seed}")
+    sync(one, two)
+    assert one.table() == two.table()
+    assert one.frontier() == two.frontier()
+
+
+def test_a_cut_at_any_message_leaves_what_was_taken_and_the_rest_follows(one: Replica, family: Family):
+    ben, two = two_authors(one, family)
+    for number in range(3):
+        write(one, family.anna, family.vault, f"a{number}", "x")
+        write(two, ben, family.vault, f"b{number}", "y")
+    lefts, rights = wires(one), wires(two)
+    carried = 1
+    while True:
+        a, b = new_replica(f"a{carried}", family.family), new_replica(f"b{carried}", family.family)
+        assert a.ingest(lefts).refused is b.ingest(rights).refused is None
+        done = exchange(SyncSession(a, 0), SyncSession(b, 0), most=carried)
+        assert set(lefts) <= set(wires(a))
+        assert set(rights) <= set(wires(b))
+        sync(a, b)
+        assert a.table() == b.table()
+        if done < carried:
+            break
+        carried += 1
+    assert carried > 4
+
+
+def test_no_more_than_the_window_is_under_way(one: Replica, family: Family):
+    for number in range(60):
+        write(one, family.anna, family.vault, f"t{number}", "x" * (MAX_SEALED - 100))
+    two = new_replica("two", family.family)
+    left, right = SyncSession(one, 0), SyncSession(two, 0)
+    left.receive_message(right.messages_to_send(0)[0], 0)
+    sent = []
+    while batch := left.messages_to_send(0):
+        assert sum(map(len, batch)) < MAX_BATCH + 20_000
+        sent += batch
+    assert WINDOW <= sum(map(len, sent)) < WINDOW + MAX_BATCH + 20_000
+    for message in sent:
+        right.receive_message(message, 0)
+        assert len(right.messages_to_send(0)) <= 2
+    exchange(left, right)
+    assert not left.level()  # the acknowledgements above were lost with the connection
+    sync(one, two)
+    assert one.table() == two.table()
+
+
+def test_another_familys_device_is_refused(one: Replica, family: Family):
+    stranger = new_replica("stranger", b"S" * 32)
+    session = SyncSession(one, 0)
+    with pytest.raises(RemoteProtocolError) as refused:
+        session.receive_message(SyncSession(stranger, 0).messages_to_send(0)[0], 0)
+    assert refused.value.kind == "family"
+    assert session.state is SessionState.ENDED
+    assert [type(read_message(m)) for m in session.messages_to_send(0)] == [Hello]
+
+
+def test_nothing_is_told_before_the_peers_hello(one: Replica, family: Family):
+    session = SyncSession(one, 0)
+    assert [type(read_message(m)) for m in session.messages_to_send(0)] == [Hello]
+    assert session.messages_to_send(0) == []
+
+
+@pytest.mark.parametrize(
+    "message", [Entries((b"x",)), Ack(1), Ping(), Frontiers((b"x",))], ids=lambda m: type(m).__name__
+)
+def test_hello_comes_first(one: Replica, family: Family, message):
+    session = SyncSession(one, 0)
+    with pytest.raises(RemoteProtocolError) as refused:
+        session.receive_message(write_message(message), 0)
+    assert refused.value.kind == "order"
+    with pytest.raises(RemoteProtocolError, match="ended"):
+        session.receive_message(write_message(Hello(family.family, ())), 0)
+
+
+def test_hello_comes_once(one: Replica, family: Family):
+    session, _ = level(one, copy(one, "two"))
+    with pytest.raises(RemoteProtocolError, match="order"):
+        session.receive_message(write_message(Hello(family.family, ())), 0)
+    assert session.state is SessionState.ENDED
+    assert session.messages_to_send(0) == []
+    assert session.next_timeout() is None
+
+
+def test_nothing_is_acknowledged_that_was_not_sent(one: Replica, family: Family):
+    left, _ = level(one, copy(one, "two"))
+    for _ in range(3):
+        write(one, family.anna, family.vault, "t", "x")
+    left.messages_to_send(0)
+    assert left.receive_message(write_message(Ack(2)), 0)
+    with pytest.raises(RemoteProtocolError, match="ack"):
+        left.receive_message(write_message(Ack(4)), 0)
+
+
+def test_an_acknowledgement_never_goes_back(one: Replica, family: Family):
+    left, _ = level(one, copy(one, "two"))
+    for _ in range(3):
+        write(one, family.anna, family.vault, "t", "x")
+    left.messages_to_send(0)
+    left.receive_message(write_message(Ack(3)), 0)
+    with pytest.raises(RemoteProtocolError, match="ack"):
+        left.receive_message(write_message(Ack(2)), 0)
+
+
+@given(st.lists(st.binary(max_size=60), min_size=1, max_size=4), st.booleans())
+@settings(max_examples=60)
+def test_no_bytes_of_a_peer_raise_anything_else(messages, hello):
+    one = new_replica("one")
+    family = Family.found(one)
+    session = SyncSession(one, 0)
+    if hello:
+        session.receive_message(write_message(Hello(family.family, (Row(b"l" * 16, 3, b"h" * 16),))), 0)
+        messages = [write_message(Entries((m or b"x",))) for m in messages]
+    before = one.frontier()
+    for message in messages:
+        try:
+            session.receive_message(message, 0)
+        except RemoteProtocolError:
+            continue
+    assert one.frontier() == before
+
+
+def test_an_entry_without_its_past_is_named_and_the_connection_ends(one: Replica, family: Family):
+    write(one, family.anna, family.vault, "t", "x")
+    two = new_replica("two", family.family)
+    session = SyncSession(two, 0)
+    session.receive_message(write_message(Hello(family.family, ())), 0)
+    session.messages_to_send(0)
+    last = wires(one)[-1]
+    session.receive_message(write_message(Entries((last,))), 0)
+    assert session.state is SessionState.ENDED
+    assert two.frontier() == []
+
+
+def test_what_comes_before_a_refused_entry_is_kept(one: Replica, family: Family):
+    for number in range(3):
+        write(one, family.anna, family.vault, f"t{number}", "x")
+    first, second, third, fourth = wires(one)
+    two = new_replica("two", family.family)
+    broken = fourth[:-5] + bytes(5)
+    result = two.ingest([first, second, third, broken])
+    assert (result.stored, result.refused and result.refused.kind) == (3, "signature")
+    assert wires(two) == [first, second, third]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_batches_reordered_repeated_and_cut_give_the_same_or_a_refusal(one: Replica, family: Family, seed):
+    for number in range(6):
+        write(one, family.anna, family.vault, f"t{number % 2}", f"{number}")
+    rng, two = random.Random(seed), new_replica("two", family.family)
+    whole = wires(one)
+    for _ in range(12):
+        start = rng.randrange(len(whole))
+        batch = whole[start : start + rng.randrange(1, 4)] * rng.randrange(1, 3)
+        result = two.ingest(batch)
+        assert result.refused is None or result.refused.kind == "missing"
+    two.ingest(whole)
+    assert two.table() == one.table()
+
+
+# Time
+
+
+def test_a_quiet_side_pings_and_a_silent_one_is_gone(one: Replica, family: Family):
+    left, right = level(one, copy(one, "two"))
+    assert left.next_timeout() == PING_MS
+    left.handle_timeout(PING_MS - 1)
+    assert left.messages_to_send(PING_MS - 1) == []
+    left.handle_timeout(PING_MS)
+    messages = left.messages_to_send(PING_MS)
+    assert [type(read_message(m)) for m in messages] == [Ping]
+    assert right.receive_message(messages[0], PING_MS) == []
+    assert right.next_timeout() == PING_MS
+    right.handle_timeout(PING_MS + SILENCE_MS - 1)
+    with pytest.raises(RemoteProtocolError, match="silent"):
+        left.handle_timeout(SILENCE_MS)
+    assert left.next_timeout() is None
+
+
+# Signed frontiers
+
+
+def test_signed_frontiers_are_handed_on_and_the_newest_stays(one: Replica, family: Family):
+    two = copy(one, "two")
+    one.sign_frontier(family.laptop.id, family.laptop.sign, 5)
+    left, right = SyncSession(one, 0), SyncSession(two, 0)
+    left.receive_message(right.messages_to_send(0)[0], 0)
+    events = [event for message in left.messages_to_send(0) for event in right.receive_message(message, 0)]
+    assert events == [PeerHolds(0), FrontierTaken(1)]
+    old = two.signed_frontiers()[family.laptop.id]
+    newer = one.sign_frontier(family.laptop.id, family.laptop.sign, 6)
+    exchange(left, right)
+    assert two.signed_frontiers()[family.laptop.id] == newer
+    assert not two.take_signed_frontier(old.to_wire())
+    assert two.signed_frontiers()[family.laptop.id].count == 2
+
+
+def test_a_frontier_of_a_device_admitted_late_waits_for_its_admission(one: Replica, family: Family):
+    for number in range(12):
+        write(one, family.anna, family.vault, f"t{number}", "x" * 60_000)
+    phone = Author("bens phone")
+    family.admit(one, Author("ben"), phone, WRITER)
+    one.sign_frontier(phone.id, phone.sign, 5)
+    sync(one, new_replica("two", family.family))
+
+
+def test_a_strangers_frontier_ends_the_connection(one: Replica, family: Family):
+    stranger = Author("stranger")
+    two = copy(one, "two")
+    signed = one.sign_frontier(stranger.id, stranger.sign, 5)
+    session, _ = level(two, copy(two, "three"))
+    with pytest.raises(RemoteProtocolError, match="device"):
+        session.receive_message(write_message(Frontiers((signed.to_wire(),))), 0)
+
+
+# Forks
+
+
+def test_forked_logs_are_exchanged_whole(one: Replica, family: Family):
+    """The same store ran in two places: each has a branch of its own."""
+    twin = copy(one, "twin")
+    twin.store.run("INSERT INTO own_logs SELECT author, log FROM logs")
+    write(one, family.anna, family.vault, "t", "here")
+    write(twin, family.anna, family.vault, "u", "there")
+    write(twin, family.anna, family.vault, "v", "there too")
+    sync(one, twin)
+    assert one.table() == twin.table()
+    assert shown(one) == {"t": {"here"}, "u": {"there"}, "v": {"there too"}}
+    assert len(one.frontier()) == 2
+    late = new_replica("late", family.family)
+    sync(twin, late)
+    assert late.table() == one.table()
+    sync(late, one)
+    write(one, family.anna, family.vault, "w", "after")
+    assert len({row.log for row in one.frontier()}) == 2
+    sync(one, late)
+    assert late.table() == one.table()
