@@ -1,1 +1,4 @@
-"""Years of family life in a minute: real copies, sessions and seals over a simulated world. See docs/reliability.md."""
+"""Years of family life in a minute: real copies, sessions and seals in a simulated world.
+
+See docs/reliability.md.
+"""

@@ -7,9 +7,8 @@ import multiprocessing
 import sys
 import time
 from collections.abc import Iterable
-from functools import partial
 
-from simulations.planted import BUGS, MOST_SEEDS, Hunt, hunt
+from simulations.planted import BUGS, Hunt, hunt
 from simulations.run import Result, run
 from simulations.scenarios import SCENARIOS
 
@@ -34,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given.scenario:
         names = list(SCENARIOS) if given.scenario == "all" else [given.scenario]
         print(f"python -m simulations --scenario {given.scenario}", flush=True)
-        return max(_tell([run(given.first, verbose=not given.quiet, story=SCENARIOS[name])], name) for name in names)
+        return max(_story(name, given.first, verbose=not given.quiet) for name in names)
     if given.planted:
         return _planted([bug.name for bug in BUGS] if given.planted == "all" else [given.planted], given.jobs)
     limit = "" if given.seconds is None else f" --seconds {given.seconds:g}"
@@ -44,6 +43,10 @@ def main(arguments: list[str] | None = None) -> int:
     with multiprocessing.get_context("spawn").Pool(given.jobs) as pool:
         results = _until(pool.imap(run, seeds, chunksize=4), given.seconds)
         return _tell(results, seconds=lambda: time.monotonic() - began)
+
+
+def _story(name: str, seed: int, *, verbose: bool) -> int:
+    return _tell([run(seed, verbose=verbose, story=SCENARIOS[name])], name)
 
 
 def _until(results: Iterable[Result], seconds: float | None) -> list[Result]:
@@ -60,7 +63,8 @@ def _until(results: Iterable[Result], seconds: float | None) -> list[Result]:
 def _line(result: Result) -> str:
     verdict = f"FAILED {result.checker}: {result.detail}" if result.checker else "ok"
     return (f"seed {result.seed} trace {result.trace} devices {result.devices} entries {result.entries} "
-            f"events {result.events} crashes {result.crashes} calm {result.calm_ms / 1000:.1f} s: {verdict}")  # fmt: skip
+            f"events {result.events} crashes {result.crashes} calm {result.calm_ms / 1000:.1f} s: "
+            f"{verdict}")  # fmt: skip
 
 
 def _tell(results: list[Result], name: str = "", seconds: object = None) -> int:
@@ -85,7 +89,7 @@ def _planted(names: list[str], jobs: int) -> int:
     says = {bug.name: bug.says for bug in BUGS}
     missed = 0
     with multiprocessing.get_context("spawn").Pool(min(jobs, len(names))) as pool:
-        for found in pool.imap(partial(hunt, seeds=range(MOST_SEEDS)), names):
+        for found in pool.imap(hunt, names):
             missed += found.result is None
             print(_hunt_line(found, says[found.bug]), flush=True)
     print(f"{len(names) - missed} of {len(names)} planted faults were found")
@@ -94,10 +98,10 @@ def _planted(names: list[str], jobs: int) -> int:
 
 def _hunt_line(hunt: Hunt, says: str) -> str:
     if hunt.result is None:
-        return f"MISSED  {hunt.bug} ({says}): not found in {hunt.seeds} seeds"
+        return f"MISSED  {hunt.bug} ({says}): not found in {hunt.runs} runs"
     result = hunt.result
     verdict = "found  " if hunt.expected else "STRANGE"
-    return f"{verdict} {hunt.bug} ({says}): by {result.checker} at seed {result.seed}: {result.detail}"
+    return f"{verdict} {hunt.bug} ({says}): by {result.checker} at {hunt.where}: {result.detail}"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A family's people and devices as the simulator has them: founding, admission, keys, reading and writing.
 
-The statements are those that node/family.py makes; passwords and secret keys play no part, so unlock wraps and
-paper codes are opaque bytes here.
+The statements are those that node/family.py makes; passwords and secret keys play no part, so unlock wraps
+and paper codes are opaque bytes here.
 """
 
 from __future__ import annotations
@@ -18,15 +18,48 @@ from nacl.signing import SigningKey
 from node import grants
 from node.grants import epoch_keys, epoch_statement, grant_statement, missing_grants, seal_discovery_key
 from node.item import (
-    BASE, FORM, ROSTER, STATE, TAGS, Item, Opened, Write, clean_fields, read_item, roster_members,
-    writes_for_change, writes_for_new,
+    BASE,
+    FORM,
+    ROSTER,
+    STATE,
+    TAGS,
+    Item,
+    Opened,
+    Write,
+    clean_fields,
+    read_item,
+    roster_members,
+    writes_for_change,
+    writes_for_new,
 )  # fmt: skip
 from node.sealing import Opener, Place, Sealer, Unopened, VaultKeys, target
 from replication.encoding import encode
 from replication.entry import Op, make_dot
 from replication.membership import (
-    ADMIN, BLIND, DEVICE, DIRECTORY, EPOCH, FOUND, FULL, GRANT, KEYHOLDER, PAPER, PERMIT, PERSON, READS, SELF,
-    SHARED, SUITE, UNLOCK, VAULT, WRITES, State, device_proof, family_id, keyholder_proof, self_admission,
+    ADMIN,
+    BLIND,
+    DEVICE,
+    DIRECTORY,
+    EPOCH,
+    FOUND,
+    FULL,
+    GRANT,
+    KEYHOLDER,
+    PAPER,
+    PERMIT,
+    PERSON,
+    READS,
+    SELF,
+    SHARED,
+    SUITE,
+    UNLOCK,
+    VAULT,
+    WRITES,
+    State,
+    device_proof,
+    family_id,
+    keyholder_proof,
+    self_admission,
 )  # fmt: skip
 from replication.replica import Draft, EntryInfo, Position, Replica, StoredOp
 
@@ -140,7 +173,9 @@ class Attempt:
 Noted = Callable[[bytes, Attempt], None]
 
 
-def _device_statement(family: bytes, device: Identity, role: int, owner: bytes, discovery: bytes) -> list[Any]:
+def _device_statement(
+    family: bytes, device: Identity, role: int, owner: bytes, discovery: bytes
+) -> list[Any]:
     box_key = bytes(device.box.public_key)
     proof = device.signs(device_proof(family, device.id, box_key, device.leaf))
     sealed = seal_discovery_key(discovery, family=family, device=device.id, box_key=box_key)
@@ -339,7 +374,9 @@ class Desk:
                 shown = hostile not in ("place", "commitment")
                 meant.append(Meant(at, replaces, record, write.name, write.member, write.value, shown))
             commitment = self.random_bytes(32) if hostile == "commitment" else sealer.commitment
-            self.noted(sealer.salt + commitment, Attempt(vault, tuple(meant), hostile != "right", max(0, now)))
+            self.noted(
+                sealer.salt + commitment, Attempt(vault, tuple(meant), hostile != "right", max(0, now))
+            )
             return Draft(ops=tuple(ops), vault=vault, epoch=epoch, suite=held.suite, salt=sealer.salt,
                          commitment=commitment)  # fmt: skip
 
@@ -394,7 +431,7 @@ class Desk:
         return self.replica.append(self.holder.id, self.holder.signs, lambda _: draft, self.clock())
 
     def admit(self, device: Identity, holder: Holder | None, discovery: bytes, role: int | None) -> EntryInfo:
-        """A device of our own (`role` None), of a new person with that role, or a blind peer (`holder` None)."""
+        """A device of our own (`role` None), a new person's, or a blind one (`holder` None)."""
         self.state()
 
         def make(position: Position) -> Draft:
@@ -412,7 +449,9 @@ class Desk:
                 for vault in vaults:
                     right = position.state.vaults[vault].rights.get(person, WRITES)
                     statements += [
-                        grant_statement(family, vault, epoch, keys, person, right, {holder.id: holder.box_key})
+                        grant_statement(
+                            family, vault, epoch, keys, person, right, {holder.id: holder.box_key}
+                        )
                         for epoch, keys in self._keys[vault].items()
                     ]
             return Draft(statements=tuple(statements))
@@ -453,7 +492,9 @@ class Desk:
         return [GRANT, vault, epoch, self.holder.person, WRITES + 1, []]
 
     def key_for_blind(self, device: bytes) -> list[Any]:
-        return keyholder_statement(self.state().family, self.holder.person, device, Holder.make(self.random_bytes))
+        return keyholder_statement(
+            self.state().family, self.holder.person, device, Holder.make(self.random_bytes)
+        )
 
     def append_statement(self, statement: list[Any]) -> EntryInfo:
         return self.replica.append(

@@ -211,6 +211,19 @@ def withholds(random: Random) -> Tamper:
     return tamper
 
 
+def without_log(log: bytes) -> Tamper:
+    """One log never arrives."""
+
+    def tamper(message: bytes) -> list[bytes]:
+        wires = _wires(message)
+        if wires is None:
+            return [message]
+        left = [wire for wire in wires if decode(wire, limit=1 << 21)[1] != log]
+        return [encode([ENTRIES, left])] if left else []
+
+    return tamper
+
+
 def disorders(random: Random) -> Tamper:
     """Entries in another order, and twice."""
 
@@ -232,4 +245,4 @@ def babbles(random: Random) -> Tamper:
     return tamper
 
 
-ATTACKERS = (flips, flips_in_entries, withholds, disorders, babbles)
+ATTACKERS = (flips, flips_in_entries, withholds, withholds, withholds, disorders, babbles)

@@ -81,7 +81,9 @@ class Oracle:
 
     def values(self) -> dict[bytes, tuple[bytes, bytes]]:
         """Dot to (vault, value) of every write that ever counted and may be shown."""
-        return {dot: (v, encode(op.value)) for dot, v, attempt, op in self._ops() if attempt.counts and op.shown}
+        return {
+            dot: (v, encode(op.value)) for dot, v, attempt, op in self._ops() if attempt.counts and op.shown
+        }
 
 
 def check_durable(device: Device) -> None:
@@ -90,7 +92,8 @@ def check_durable(device: Device) -> None:
     missing = device.promised - held
     demand("durable", not missing, f"{device.name} acknowledged {len(missing)} entries that it does not hold")
     halves = device.node.store.row(
-        "SELECT (SELECT count(*) FROM entries WHERE vault IS NOT NULL AND id NOT IN (SELECT id / 1024 FROM ops))"
+        "SELECT"
+        " (SELECT count(*) FROM entries WHERE vault IS NOT NULL AND id NOT IN (SELECT id / 1024 FROM ops))"
         " + (SELECT count(*) FROM entries WHERE vault IS NULL AND id NOT IN (SELECT entry FROM statements))"
         " + (SELECT count(*) FROM ops WHERE id / 1024 NOT IN (SELECT id FROM entries))"
         " + (SELECT count(*) FROM logs WHERE number NOT IN (SELECT log FROM entries))"
@@ -125,22 +128,36 @@ def _check_agreement(devices: list[Device]) -> None:
     for device in devices:
         # What is remembered from taking statements in must be what a restart reads back.
         if device.page is not device.node:
-            demand("agree", device.page.state() == first.state(), f"membership at {device.name} after a restart")
+            demand(
+                "agree", device.page.state() == first.state(), f"membership at {device.name} after a restart"
+            )
 
 
 def _wires(replica: Replica) -> dict[bytes, bytes]:
-    return {digest: replica.wire(entry) for entry, digest in replica.store.rows("SELECT id, hash FROM entries")}
+    return {
+        digest: replica.wire(entry) for entry, digest in replica.store.rows("SELECT id, hash FROM entries")
+    }
 
 
 def _check_accounts(world: World) -> None:
     node, oracle = world.devices[0].node, world.oracle
     held = {digest for (digest,) in node.store.rows("SELECT hash FROM entries")}
     demand("authority", not held & oracle.forbidden, "an entry was taken in that must be refused")
-    demand("kept", set(oracle.entries) <= held, f"{len(set(oracle.entries) - held)} acknowledged entries are gone")
-    demand("accounting", held <= set(oracle.entries), f"{len(held - set(oracle.entries))} entries that nobody wrote")
+    demand(
+        "kept",
+        set(oracle.entries) <= held,
+        f"{len(set(oracle.entries) - held)} acknowledged entries are gone",
+    )
+    demand(
+        "accounting",
+        held <= set(oracle.entries),
+        f"{len(held - set(oracle.entries))} entries that nobody wrote",
+    )
     aside = {digest for (digest,) in node.store.rows("SELECT hash FROM entries WHERE reason IS NOT NULL")}
     expected = {digest for digest, attempt in oracle.entries.items() if attempt and not attempt.counts}
-    demand("authority", aside == expected, f"put aside {len(aside)} entries, {len(expected)} had no authority")
+    demand(
+        "authority", aside == expected, f"put aside {len(aside)} entries, {len(expected)} had no authority"
+    )
     powerless = {digest for (digest,) in node.store.rows(
         "SELECT entries.hash FROM statements JOIN entries ON entry = entries.id WHERE statements.reason != ''"
     )}  # fmt: skip
@@ -166,7 +183,9 @@ def _check_secrets(world: World) -> None:
     for device in world.devices:
         content = device.disk.content()
         demand("secret", canary not in content, f"a value in the clear in the store of {device.name}")
-        demand("secret", not any(key in content for key in keys), f"a vault key in the store of {device.name}")
+        demand(
+            "secret", not any(key in content for key in keys), f"a vault key in the store of {device.name}"
+        )
     state: State = world.devices[0].node.state()
     blind = [h for h in state.keyholders.values() if state.devices[h.device].role != FULL]
     demand("secret", not blind, "a blind device has a keyholder")
@@ -225,7 +244,11 @@ def _check_item(shown: Shown, record: bytes, item: Item) -> None:
             continue
         key = f"{FORM}.{member}" if name == FORM else name
         apart = {value for _, value in values}
-        demand("views", (key in item.conflicts) == (len(apart) > 1), "a conflict is not shown, or shown without cause")
+        demand(
+            "views",
+            (key in item.conflicts) == (len(apart) > 1),
+            "a conflict is not shown, or shown without cause",
+        )
         has = item.form_fields.get(member) if name == FORM else item.fields.get(name)
         demand("views", encode(has) in apart, "a field shows a value that nobody left there")
     tags = {tag for base in bases for tag in base.get(TAGS, ())}
@@ -250,4 +273,3 @@ def _check_history(world: World) -> None:
             wanted = {dot: value for dot, (owner, value) in values.items() if owner == vault}
             found = desk.every_value(vault)
             demand("kept", wanted.items() <= found.items(), f"history at {device.name} lacks values")
-

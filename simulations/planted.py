@@ -7,9 +7,10 @@ code would do wrong; `expected` are the checkers that may be the first to notice
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -23,8 +24,11 @@ from replication.messages import Ack
 from replication.replica import Replica
 from replication.session import SyncSession
 from replication.store import Store
+from simulations import household
 from simulations.household import replaced
 from simulations.run import Result, run
+from simulations.scenarios import SCENARIOS
+from simulations.store import SimulatedStore
 
 Patch = tuple[Any, str, Any]
 """Whose function, its name, what stands in its place."""
@@ -41,7 +45,7 @@ class Bug:
 
 
 def _signature() -> list[Patch]:
-    return [(Entry, "verify", lambda self: None)]
+    return [(Entry, "verify", lambda _: None)]
 
 
 def _place() -> list[Patch]:
@@ -53,11 +57,11 @@ def _place() -> list[Patch]:
 
 
 def _commitment() -> list[Patch]:
-    return [(sealing, "hmac", SimpleNamespace(digest=hmac.digest, compare_digest=lambda a, b: True))]
+    return [(sealing, "hmac", SimpleNamespace(digest=hmac.digest, compare_digest=lambda *_: True))]
 
 
 def _hasty() -> list[Patch]:
-    real = SyncSession._take_entries  # noqa: SLF001
+    real = vars(SyncSession)["_take_entries"]
 
     def hasty(self: Any, wires: tuple[bytes, ...]) -> Any:
         before, self.later = getattr(self, "later", ()), wires
@@ -73,7 +77,7 @@ def _ignored() -> list[Patch]:
 
 
 def _anywhere() -> list[Patch]:
-    def anywhere(self: Any, dot: bytes, vault: bytes, target: bytes) -> None:
+    def anywhere(self: Any, dot: bytes, *_: bytes) -> None:
         op = self._op_of(dot)
         if op is not None:
             self.store.run("UPDATE ops SET live = 0 WHERE id = ?", (op,))
@@ -86,7 +90,7 @@ def _too_late() -> list[Patch]:
 
 
 def _un_heard() -> list[Patch]:
-    def only_known(self: Any, frontier: tuple[bytes, ...], before: tuple[bytes, ...]) -> None:
+    def only_known(self: Any, frontier: tuple[bytes, ...], _: tuple[bytes, ...]) -> None:
         for head in frontier:
             if head not in self._membership:
                 raise Missing(head)
@@ -108,7 +112,7 @@ def _skips() -> list[Patch]:
 
 
 def _reader() -> list[Patch]:
-    real = Replica._why_without_effect  # noqa: SLF001
+    real = vars(Replica)["_why_without_effect"]
 
     def lenient(self: Replica, header: Any) -> str:
         reason = real(self, header)
@@ -118,7 +122,7 @@ def _reader() -> list[Patch]:
 
 
 def _one_branch() -> list[Patch]:
-    real = Replica._take  # noqa: SLF001
+    real = vars(Replica)["_take"]
 
     def first_only(self: Replica, data: bytes) -> Any:
         wire = from_wire(data)
@@ -132,7 +136,7 @@ def _one_branch() -> list[Patch]:
 
 
 def _clock() -> list[Patch]:
-    real = Replica._insert_ops  # noqa: SLF001
+    real = vars(Replica)["_insert_ops"]
 
     def newest_wins(self: Replica, entry_id: int, entry: Entry, *, counted: bool) -> None:
         real(self, entry_id, entry, counted=counted)
@@ -167,27 +171,24 @@ def _grab() -> list[Patch]:
 
 
 def _same_logs() -> list[Patch]:
-    def unmarked(cls: Any, path: str, *, random_bytes: Any, mark: bytes = b"") -> Replica:
-        from replication import replica
-
-        opened: Replica = cls(replica.Store(path), random_bytes)
-        return opened
-
-    return [(Replica, "open", classmethod(unmarked))]
+    unmarked = classmethod(lambda cls, path, random_bytes, **_: cls(SimulatedStore(path), random_bytes))
+    return [(Replica, "open", unmarked)]
 
 
 def _salt() -> list[Patch]:
     real = sealing.Sealer.__init__
 
     def same_salt(self: Any, keys: Any, place: Any, random_bytes: Any) -> None:
-        real(self, keys, place, lambda size: bytes(size))
+        real(self, keys, place, bytes)
         self._random = random_bytes
 
     return [(sealing.Sealer, "__init__", same_salt)]
 
 
 def _in_clear() -> list[Patch]:
-    clear = SimpleNamespace(encrypt=lambda nonce, data, aad: data + bytes(16), decrypt=lambda n, data, a: data[:-16])
+    clear = SimpleNamespace(
+        encrypt=lambda *given: given[1] + bytes(16), decrypt=lambda *given: given[1][:-16]
+    )
     return [(sealing, "_cipher", lambda *_: clear)]
 
 
@@ -209,7 +210,7 @@ def _halves() -> list[Patch]:
 
 
 def _delete_wins() -> list[Patch]:
-    def delete_wins(item: items.Item, states: Any, written: Any) -> None:
+    def delete_wins(item: items.Item, states: Any, _: Any) -> None:
         item.deleted = any(op.value != ["alive"] for op in states)
 
     return [(items, "_read_state", delete_wins)]
@@ -229,7 +230,7 @@ def _order() -> list[Patch]:
 
 
 def _believed() -> list[Patch]:
-    return [(Replica, "holds", lambda self, row: True)]
+    return [(Replica, "holds", lambda *_: True)]
 
 
 def _not_again() -> list[Patch]:
@@ -240,7 +241,7 @@ def _not_again() -> list[Patch]:
 
 
 def _alone() -> list[Patch]:
-    return [(Store, "data_version", lambda self: 1)]
+    return [(Store, "data_version", lambda _: 1)]
 
 
 def _reorders() -> list[Patch]:
@@ -263,13 +264,11 @@ def _dots() -> list[Patch]:
         item: items.Item = real(record, newest.values())
         return item
 
-    from simulations import household
-
     return [(household, "read_item", one_side)]
 
 
 def _unseen_key() -> list[Patch]:
-    real = Replica._insert_ops  # noqa: SLF001
+    real = vars(Replica)["_insert_ops"]
 
     def all_live(self: Replica, entry_id: int, entry: Entry, *, counted: bool) -> None:
         real(self, entry_id, entry, counted=counted)
@@ -280,32 +279,69 @@ def _unseen_key() -> list[Patch]:
 
 
 BUGS: Final = (
-    Bug("signature", "an entry's signature is not verified", ("durable", "accounting", "agree", "alive"), _signature),
+    Bug(
+        "signature",
+        "an entry's signature is not verified",
+        ("durable", "accounting", "agree", "alive"),
+        _signature,
+    ),
     Bug("place", "a value sealed for another record is shown there", ("views",), _place),
     Bug("commitment", "a lie about the key is not noticed", ("views",), _commitment),
-    Bug("early-ack", "entries are acknowledged before they are stored", ("durable", "alive", "agree"), _hasty),
+    Bug(
+        "early-ack", "entries are acknowledged before they are stored", ("durable", "alive", "agree"), _hasty
+    ),
     Bug("dots-ignored", "what a write names is not replaced", ("live", "views", "agree"), _ignored),
     Bug("dots-anywhere", "a write replaces fields that it only names", ("live", "views", "agree"), _anywhere),
     Bug("dots-too-late", "a write that came after what replaced it is live", ("live", "agree"), _too_late),
-    Bug("un-hearing", "an author may claim to know less than before", ("authority", "accounting", "alive"), _un_heard),
+    Bug(
+        "un-hearing",
+        "an author may claim to know less than before",
+        ("authority", "accounting", "alive"),
+        _un_heard,
+    ),
     Bug("no-past", "entries are taken whose past is not here", ("alive",), _no_past),
     Bug("skipped-entry", "a session sends one entry too few", ("alive", "agree"), _skips),
     Bug("reader-writes", "a reader's write counts", ("authority", "live", "agree"), _reader),
     Bug("without-effect-shown", "an entry put aside is live all the same", ("live", "agree"), _unseen_key),
-    Bug("one-branch", "of a forked log only the first branch is kept", ("durable", "kept", "agree", "alive"), _one_branch),
-    Bug("clock-decides", "the newer wall time wins, the other value is dropped", ("live", "agree", "views"), _clock),
+    Bug(
+        "one-branch",
+        "of a forked log only the first branch is kept",
+        ("durable", "kept", "agree", "alive"),
+        _one_branch,
+    ),
+    Bug(
+        "clock-decides",
+        "the newer wall time wins, the other value is dropped",
+        ("live", "agree", "views"),
+        _clock,
+    ),
     Bug("blind-reads", "a blind device may be given a keyholder", ("authority", "secret"), _blind),
     Bug("right-taken", "who does not own a vault gives rights in it", ("authority", "alive"), _grab),
     Bug("same-logs", "a restored store goes on with its old logs", ("forks", "alive", "agree"), _same_logs),
     Bug("same-salt", "each entry is sealed with the same salt", ("secret",), _salt),
     Bug("in-the-clear", "values are not encrypted", ("secret",), _in_clear),
-    Bug("half-written", "what was written before a crash stays, by half", ("atomic", "alive", "accounting"), _halves),
+    Bug(
+        "half-written",
+        "what was written before a crash stays, by half",
+        ("atomic", "alive", "accounting"),
+        _halves,
+    ),
     Bug("delete-wins", "a delete hides what was changed apart", ("views",), _delete_wins),
     Bug("one-side-shown", "of two values written apart one is shown only", ("views",), _dots),
     Bug("arrival-decides", "statements apply in the order in which they came", ("agree",), _order),
     Bug("peer-believed", "what a peer holds counts as held here", ("agree", "alive"), _believed),
-    Bug("fork-not-resent", "a fork found on the way is not gone through again", ("agree", "alive"), _not_again),
-    Bug("other-process-unseen", "what another process stored is not taken in", ("agree", "views", "alive"), _alone),
+    Bug(
+        "fork-not-resent",
+        "a fork found on the way is not gone through again",
+        ("durable", "agree", "alive"),
+        _not_again,
+    ),
+    Bug(
+        "other-process-unseen",
+        "what another process stored is not taken in",
+        ("agree", "views", "alive"),
+        _alone,
+    ),
     Bug("reordered", "entries are sent the newest first", ("alive", "agree"), _reorders),
 )
 
@@ -322,19 +358,28 @@ def planted(name: str) -> Iterator[Bug]:
 
 @dataclass(frozen=True, slots=True)
 class Hunt:
-    """Whether a planted bug was found, by which checker, after how many seeds."""
+    """Whether a planted bug was found, and after how many runs."""
 
     bug: str
-    seeds: int
+    runs: int
+    where: str
+    """The seed or the story that found it."""
     result: Result | None
     expected: bool
-    """By a checker that the fault was expected to alarm."""
+    """By a checker that was to notice it."""
 
 
-def hunt(name: str, seeds: Sequence[int] = range(MOST_SEEDS)) -> Hunt:
+def hunt(name: str, seeds: int = MOST_SEEDS, *, stories_first: bool = False) -> Hunt:
+    """Plant one, and look for it with the storm's seeds and with the named stories."""
+    storms: list[tuple[str, Callable[[], Result]]] = [
+        (f"seed {seed}", partial(run, seed)) for seed in range(seeds)
+    ]
+    stories: list[tuple[str, Callable[[], Result]]] = [
+        (story, partial(run, 0, story=told)) for story, told in SCENARIOS.items()
+    ]
     with planted(name) as bug:
-        for tried, seed in enumerate(seeds, 1):
-            result = run(seed)
+        for tried, (where, go) in enumerate(stories + storms if stories_first else storms + stories, 1):
+            result = go()
             if result.checker:
-                return Hunt(name, tried, result, result.checker in bug.expected)
-    return Hunt(name, len(seeds), None, expected=False)
+                return Hunt(name, tried, where, result, result.checker in bug.expected)
+    return Hunt(name, len(storms) + len(stories), "", None, expected=False)

@@ -8,6 +8,7 @@ from typing import Final
 from node.item import Write
 from replication.membership import READER, WRITER, WRITES
 from simulations.household import Desk
+from simulations.network import without_log
 from simulations.oracle import demand
 from simulations.storm import admit, founded
 from simulations.world import Device, Snapshot, World
@@ -39,8 +40,8 @@ def _only(world: World) -> tuple[bytes, bytes]:
     return vault, world.records[vault][0]
 
 
-def _says(desk: Desk, vault: bytes, record: bytes, **fields: str) -> None:
-    item = desk.item(vault, record)
+def _says(desk: Desk, place: tuple[bytes, bytes], fields: dict[str, str]) -> None:
+    item = desk.item(*place)
     for name, value in fields.items():
         demand("views", item.fields.get(name) == value, f"{name} is not what was written")
 
@@ -59,14 +60,14 @@ def through_the_blind_one(world: World) -> None:
     second.drawer = False
     world.restart(second)
     _meet(world, blind, second)
-    _says(second.desks[0], *place, password="kanarienvogel from the first")  # noqa: S106  a made-up one
+    _says(second.desks[0], place, {"password": "kanarienvogel from the first"})
     world.change(second, second.desks[0], *place, {"notes": "kanarienvogel from the second"})
     _meet(world, second, blind)
     world.shut(second, drawer=True)
     first.drawer = False
     world.restart(first)
     _meet(world, blind, first)
-    _says(first.desks[0], *place, notes="kanarienvogel from the second")
+    _says(first.desks[0], place, {"notes": "kanarienvogel from the second"})
     second.drawer = False
     world.calm()
 
@@ -83,7 +84,11 @@ def same_field_apart(world: World) -> None:
     for device in (first, second):
         conflict = device.desks[0].item(*place).conflicts.get("password", [])
         shown = [candidate.value for candidate in conflict]
-        demand("views", shown == ["kanarienvogel two", "kanarienvogel one"], f"{device.name} hides one of two values")
+        demand(
+            "views",
+            shown == ["kanarienvogel two", "kanarienvogel one"],
+            f"{device.name} hides one of two values",
+        )
     world.change(first, first.desks[0], *place, {"password": "kanarienvogel three"})
     _meet(world, first, second)
     demand("views", not second.desks[0].item(*place).conflicts, "a settled conflict is shown")
@@ -101,7 +106,7 @@ def delete_against_edit(world: World) -> None:
     for device in (first, second):
         item = device.desks[0].item(*place)
         demand("views", item.revived and not item.deleted, f"a change is in the bin at {device.name}")
-        _says(device.desks[0], *place, password="kanarienvogel kept")  # noqa: S106  a made-up one
+        _says(device.desks[0], place, {"password": "kanarienvogel kept"})
     world.calm()
 
 
@@ -117,7 +122,7 @@ def restored_backup(world: World) -> None:
     _meet(world, first, second)
     said = {"password": "kanarienvogel after the backup", "notes": "kanarienvogel after the restore"}
     for device in (first, second):
-        _says(device.desks[0], *place, **said)
+        _says(device.desks[0], place, said)
     world.calm()
 
 
@@ -128,15 +133,19 @@ def cloned_store(world: World) -> None:
     twin = world.clone(Snapshot(first, first.disk.content()), known=False)
     world.change(first, first.desks[0], *place, {"password": "kanarienvogel of the one"})
     world.change(twin, twin.desks[0], *place, {"notes": "kanarienvogel of the other"})
-    _meet(world, first, second)
-    _meet(world, twin, second)
-    _meet(world, first, second)
+    world.change(twin, twin.desks[0], *place, {"label": "kanarienvogel"})
+    # The one whose branch is shorter cannot tell at first whether the other is ahead or on another branch.
+    _meet(world, first, twin)
+    demand(
+        "agree", first.node.frontier() == twin.node.frontier(), "the twins do not know each other's branch"
+    )
     for device in (first, twin):
         world.change(device, device.desks[0], *place, {"website_url": f"kanarienvogel {device.name}"})
     world.calm()
     forked = first.node.store.row("SELECT count(*) FROM logs WHERE forked")[0]
     demand("forks", forked == 1, f"{forked} logs forked: the twins did not go on with logs of their own")
-    _says(second.desks[0], *place, password="kanarienvogel of the one", notes="kanarienvogel of the other")  # noqa: S106
+    said = {"password": "kanarienvogel of the one", "notes": "kanarienvogel of the other"}
+    _says(second.desks[0], place, said)
 
 
 def late_joiner(world: World) -> None:
@@ -154,11 +163,11 @@ def late_joiner(world: World) -> None:
     world.act(first, "share", lambda: [first.desks[0].give_right(vault, person, WRITES)])
     world.calm()
     for device in (second, third):
-        _says(device.desks[0], vault, record, password="kanarienvogel 11")  # noqa: S106  a made-up one
+        _says(device.desks[0], (vault, record), {"password": "kanarienvogel 11"})
 
 
 def reader_who_writes(world: World) -> None:
-    """A child may read; its program writes all the same. Every copy keeps the entry, and none lets it count."""
+    """A child may read; its program writes all the same. Every copy keeps it, none lets it count."""
     first, second = _two_laptops(world)
     vault, record = _only(world)
     child = admit(world, first, first.desks[0], "child", READER)
@@ -175,14 +184,36 @@ def reader_who_writes(world: World) -> None:
     _meet(world, child, second)
     world.calm()
     for device in (first, second, child):
-        _says(device.desks[0], vault, record, password=before)
+        _says(device.desks[0], (vault, record), {"password": before})
         demand("authority", len(device.node.put_aside()) == 2, "what was put aside is not to be seen")
+
+
+def withheld_log(world: World) -> None:
+    """A peer keeps one log back: what replaced a value comes before the value itself."""
+    first, second = _two_laptops(world)
+    third = admit(world, first, first.desks[0], "third", None)
+    assert third is not None
+    place = _only(world)
+    _meet(world, first, second)
+    world.change(second, second.desks[0], *place, {"password": "kanarienvogel replaced"})
+    withheld = second.page.store.row("SELECT log FROM own_logs")[0]
+    _meet(world, second, first)
+    world.change(first, first.desks[0], *place, {"password": "kanarienvogel that replaces"})
+    connection = world.connect(first, third)
+    assert connection is not None
+    connection.tamper = without_log(withheld)
+    world.run_for(10_000)
+    connection.cut()
+    _says(third.desks[0], place, {"password": "kanarienvogel that replaces"})
+    _meet(world, second, third)
+    demand("live", not third.desks[0].item(*place).conflicts, "a replaced value came back")
+    world.calm()
 
 
 SCENARIOS: Final[dict[str, Callable[[World], None]]] = {
     story.__name__.replace("_", "-"): story
     for story in (
         through_the_blind_one, same_field_apart, delete_against_edit, restored_backup, cloned_store,
-        late_joiner, reader_who_writes,
+        late_joiner, reader_who_writes, withheld_log,
     )
 }  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Final
 from node.item import FORM, STATE, TAGS, Write
 from replication.encoding import encode
 from replication.entry import make_dot
-from replication.membership import OWNS, READER, READS, WRITES, WRITER
+from replication.membership import OWNS, READER, READS, WRITER, WRITES
 from replication.messages import ENTRIES
 from simulations.household import FIELDS, FORM_NAMES, TAG_NAMES, Desk, Holder, Identity, found, let_in
 from simulations.network import ATTACKERS
@@ -37,7 +37,9 @@ def founded(world: World, *, second_person: bool = True) -> Device:
     return device
 
 
-def admit(world: World, at: Device, desk: Desk, name: str, role: int | None, *, blind: bool = False) -> Device | None:
+def admit(
+    world: World, at: Device, desk: Desk, name: str, role: int | None, *, blind: bool = False
+) -> Device | None:
     """A further device: the person's own (`role` None), a new person's, or a blind one."""
     identity = Identity.make(world.random.randbytes)
     holder = None if blind else Holder.make(world.random.randbytes)
@@ -62,13 +64,7 @@ def storm(world: World, steps: int = STEPS) -> None:
     random = world.random
     first = founded(world, second_person=random.random() < 0.6)
     founder = first.desks[0]
-    for name, role, chance in (("second", None, 0.6), ("third", WRITER, 0.8), ("child", READER, 0.5)):
-        if random.random() < chance:
-            device = admit(world, first, founder, name, role)
-            if device is not None and role is not None and random.random() < 0.6:
-                device.holders[0].hostile = True
-    if random.random() < 0.6:
-        admit(world, first, founder, "blind", None, blind=True)
+    _people_come(world, first, founder)
     for vault in founder.writable():
         for person in sorted(founder.state().people):
             if person != founder.holder.person and random.random() < 0.8:
@@ -82,11 +78,20 @@ def storm(world: World, steps: int = STEPS) -> None:
                 world.apart.add(frozenset((a.name, b.name)))
     kinds, weights = zip(*_DEEDS, strict=True)
     for _ in range(steps):
-        until = world.time.now + int(random.expovariate(1 / 2_000))
-        while world.time.step(until):
-            pass
+        world.run_for(int(random.expovariate(1 / 2_000)))
         deed: Callable[[World], None] = random.choices(kinds, weights)[0]
         deed(world)
+
+
+def _people_come(world: World, first: Device, founder: Desk) -> None:
+    random = world.random
+    for name, role, chance in (("second", None, 0.6), ("third", WRITER, 0.8), ("child", READER, 0.5)):
+        if random.random() < chance:
+            device = admit(world, first, founder, name, role)
+            if device is not None and role is not None and random.random() < 0.6:
+                device.holders[0].hostile = True
+    if random.random() < 0.6:
+        admit(world, first, founder, "blind", None, blind=True)
 
 
 def _anyone(world: World) -> tuple[Device, Desk] | None:
@@ -94,7 +99,7 @@ def _anyone(world: World) -> tuple[Device, Desk] | None:
     return world.random.choice(people) if people else None
 
 
-def _anything(world: World, device: Device, desk: Desk) -> tuple[bytes, bytes] | None:
+def _anything(world: World, desk: Desk) -> tuple[bytes, bytes] | None:
     """A vault this person may write, and a record that shows there."""
     vaults = [vault for vault in desk.writable() if world.records.get(vault)]
     if not vaults:
@@ -111,7 +116,7 @@ def _create(world: World) -> None:
 
 def _change(world: World) -> None:
     who = _anyone(world)
-    if who is None or (what := _anything(world, *who)) is None:
+    if who is None or (what := _anything(world, who[1])) is None:
         return
     kind = world.random.random()
     if kind < 0.65:
@@ -125,7 +130,7 @@ def _change(world: World) -> None:
 
 
 def _delete(world: World) -> None:
-    if (who := _anyone(world)) and (what := _anything(world, *who)):
+    if (who := _anyone(world)) and (what := _anything(world, who[1])):
         device, desk = who
         if desk.item(*what).deleted:
             world.act(device, "restore", lambda: [desk.restore(*what)])
@@ -150,7 +155,9 @@ def _epoch(world: World) -> None:
 
 
 def _admit(world: World) -> None:
-    admins = [(d, desk) for d, desk in world.desks() if desk.holder.person == world.devices[0].holders[0].person]
+    admins = [
+        (d, desk) for d, desk in world.desks() if desk.holder.person == world.devices[0].holders[0].person
+    ]
     if admins and len(world.devices) < MOST_DEVICES:
         device, desk = world.random.choice(admins)
         if not desk.writable():
@@ -175,7 +182,7 @@ def _connect(world: World) -> None:
     if frozenset((a.name, b.name)) in world.apart:
         return
     connection = world.connect(a, b, slow=world.random.random() < 0.3)
-    if connection is not None and world.random.random() < 0.25:
+    if connection is not None and world.random.random() < 0.3:
         connection.tamper = world.random.choice(ATTACKERS)(world.random)
 
 
@@ -237,7 +244,7 @@ def _hostile(world: World) -> None:
 
 def names_what_is_not_theirs(world: World, device: Device, desk: Desk) -> None:
     """A write that claims to replace other fields of other records in other vaults."""
-    what = _anything(world, device, desk)
+    what = _anything(world, desk)
     if what is None:
         return
     vault, record = what
@@ -251,7 +258,7 @@ def names_what_is_not_theirs(world: World, device: Device, desk: Desk) -> None:
 
 def lies_about_place(world: World, device: Device, desk: Desk) -> None:
     """A value sealed for another record than the one whose target it stands at; or under no key of theirs."""
-    what = _anything(world, device, desk)
+    what = _anything(world, desk)
     if what is None:
         return
     vault, record = what
@@ -280,8 +287,11 @@ def writes_without_right(world: World, device: Device, desk: Desk) -> None:
 def takes_right(world: World, device: Device, desk: Desk) -> None:
     """A grant to themselves, of what they do not own."""
     state = desk.state()
-    vaults = [v for v, held in state.vaults.items()
-              if v != state.directory and held.epochs and held.rights.get(desk.holder.person) != OWNS]  # fmt: skip
+    vaults = [
+        v
+        for v, held in state.vaults.items()
+        if v != state.directory and held.epochs and held.rights.get(desk.holder.person) != OWNS
+    ]
     if vaults and desk.holder.id in state.keyholders:
         statement = desk.grab_right(world.random.choice(vaults))
         world.act(device, "takes", lambda: [desk.append_statement(statement)], powerless=True)
@@ -314,6 +324,7 @@ _CRIMES: Final = (
 )  # fmt: skip
 
 _DEEDS: Final[tuple[tuple[Callable[[World], None], int], ...]] = (
-    (_change, 40), (_create, 10), (_delete, 7), (_share, 4), (_hand_on, 4), (_epoch, 2), (_admit, 2), (_sign, 3),
-    (_connect, 22), (_cut, 8), (_crash, 7), (_clock, 3), (_snapshot, 4), (_copy_back, 3), (_hostile, 14),
+    (_change, 40), (_create, 10), (_delete, 7), (_share, 4), (_hand_on, 4), (_epoch, 2), (_admit, 2),
+    (_sign, 3), (_connect, 22), (_cut, 8), (_crash, 7), (_clock, 3), (_snapshot, 4), (_copy_back, 3),
+    (_hostile, 14),
 )  # fmt: skip

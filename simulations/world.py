@@ -26,7 +26,7 @@ MOST_EVENTS: Final = 20_000
 
 @dataclass(repr=False, eq=False)
 class Device:
-    """One machine: its disk outlives its processes. `node` syncs; `page` is another process on the same store."""
+    """One machine: its disk outlives its processes. `node` syncs, `page` is another process on it."""
 
     name: str
     identity: Identity
@@ -82,8 +82,8 @@ class World:
         self.events += 1
         if self.events > MOST_EVENTS:
             raise Violation("alive", "the devices talk without end")
-        line = b"\0".join([str(self.time.now).encode(), kind.encode(),
-                           *(p.encode() if isinstance(p, str) else hashlib.sha256(p).digest() for p in parts)])  # fmt: skip
+        said = (p.encode() if isinstance(p, str) else hashlib.sha256(p).digest() for p in parts)
+        line = b"\0".join([str(self.time.now).encode(), kind.encode(), *said])
         self._trace.update(line + b"\n")
         if self._verbose:
             shown = [p if isinstance(p, str) else f"{len(p)} bytes" for p in parts]
@@ -107,10 +107,13 @@ class World:
         if family is not None:
             device.node.adopt(family)
         device.promised = device.disk.hashes()
+        self._recover(device)
         return device
 
     def _offset(self) -> int:
-        return self.random.choice((0, 0, 0, 90_000, -7_200_000, YEAR, -3 * YEAR, -EPOCH_2026 - YEAR, 73 * YEAR))
+        return self.random.choice(
+            (0, 0, 0, 90_000, -7_200_000, YEAR, -3 * YEAR, -EPOCH_2026 - YEAR, 73 * YEAR)
+        )
 
     def clock(self, device: Device) -> int:
         """What the device believes: milliseconds since 1970, far off or before it for some."""
@@ -157,14 +160,18 @@ class World:
             return
         self.trace("restart", device.name)
         self._open(device)
-        # Saved, and killed before anyone was told: it is durable all the same.
+        self._recover(device)
+
+    def _recover(self, device: Device) -> None:
+        """Saved, and killed before anyone was told: it is durable all the same."""
         own = {holder.id for holder in device.holders}
         for entry, digest in device.node.store.rows("SELECT id, hash FROM entries ORDER BY id"):
             if digest not in self.oracle.entries:
                 info = device.node.info(entry)
                 if info.author in own and self.oracle.attempted(info):
                     reasons = device.node.store.row(
-                        "SELECT count(*) FROM statements WHERE entry = ? AND reason != ''", (entry,))[0]  # fmt: skip
+                        "SELECT count(*) FROM statements WHERE entry = ? AND reason != ''", (entry,)
+                    )[0]
                     self.oracle.wrote(info, powerless=bool(reasons))
         check_durable(device)
 
@@ -200,17 +207,21 @@ class World:
         if not known:
             self.may_fork |= {holder.id for holder in source.holders}
         mark = None if known else source.mark
-        return self.add(source.name + "'", source.identity, source.holders, content=snapshot.content, mark=mark)
+        return self.add(
+            source.name + "'", source.identity, source.holders, content=snapshot.content, mark=mark
+        )
 
     # The network
 
     def connect(self, a: Device, b: Device, *, slow: bool = False) -> Connection | None:
+        """`slow`: as over a poor radio link, 2 to 50 KB/s and up to two seconds late."""
         if not (a.up and b.up):
             return None
         self.trace("connect", a.name, b.name)
         delay = self.random.randrange(1, 2_000 if slow else 50)
+        speed = self.random.choice((2, 50)) if slow else 5_000
         try:
-            connection = Connection(self, a, b, delay=delay, bytes_per_ms=self.random.choice((2, 50, 5_000)))
+            connection = Connection(self, a, b, delay=delay, bytes_per_ms=speed)
         except Crash:
             for end in (a, b):
                 if _is_dead(end):
@@ -233,7 +244,7 @@ class World:
 
     def act(self, device: Device, kind: str, action: Callable[[], Sequence[EntryInfo | None]], *,
             powerless: bool = False) -> bool:  # fmt: skip
-        """Let a person do something. What it returns was acknowledged to them. False if the machine died of it."""
+        """Let a person do something. What it returns was acknowledged. False: the machine died of it."""
         self.trace(kind, device.name)
         try:
             for info in action():
@@ -275,7 +286,9 @@ class World:
         self.records.setdefault(vault, []).extend(made)
         return made
 
-    def change(self, device: Device, desk: Desk, vault: bytes, record: bytes, changes: dict[str, Any]) -> bool:
+    def change(
+        self, device: Device, desk: Desk, vault: bytes, record: bytes, changes: dict[str, Any]
+    ) -> bool:
         def action() -> list[EntryInfo | None]:
             info = desk.change(vault, record, changes)
             item = desk.item(vault, record)
@@ -313,6 +326,11 @@ class World:
                 pass
         raise Violation("alive", f"not quiet after {CALM_MS // 1000} s of calm")
 
+    def run_for(self, ms: int) -> None:
+        until = self.time.now + ms
+        while self.time.step(until):
+            pass
+
     def mesh(self) -> None:
         for at, a in enumerate(self.devices):
             for b in self.devices[at + 1 :]:
@@ -330,12 +348,11 @@ class World:
                 store.fuse = None
             self.restart(device)
         self.run_until_quiet(mesh)
-        for _ in range(3):
-            for device, desk in list(self.desks()):
-                if desk.holder.id in desk.state().keyholders:
-                    self.act(device, "hand on", lambda desk=desk: [desk.grant_missing()])  # type: ignore[misc]
-                    self.run_until_quiet(mesh)
-        # A device that has nothing yet, from one peer alone: what it builds from all entries is the same state.
+        for device, desk in [*self.desks(), *self.desks()]:  # twice: who was handed a key may hand it on
+            if desk.holder.id in desk.state().keyholders:
+                self.act(device, "hand on", lambda desk=desk: [desk.grant_missing()])  # type: ignore[misc]
+                self.run_until_quiet(mesh)
+        # A device that has nothing yet, from one peer alone: built anew, the same state.
         late = self.add("late", Identity.make(self.random.randbytes), [], family=self.devices[0].node.family)
         self.connect(self.random.choice(self.devices[:-1]), late)
         self.run_until_quiet(lambda: None)
@@ -356,12 +373,12 @@ def unheard(world: World, device: Device, desk: Desk) -> tuple[bytes, bytes] | N
     """(hash, wire) of an entry that follows the log's newest and claims to know less than that did."""
     replica = device.page
     own = replica.store.row(
-        "SELECT entries.id, entries.seq, entries.hash, logs.log FROM own_logs JOIN logs ON logs.log = own_logs.log "
+        "SELECT entries.seq, entries.hash, logs.log FROM own_logs JOIN logs ON logs.log = own_logs.log "
         "JOIN entries ON entries.log = logs.number WHERE own_logs.author = ? AND tip", (desk.holder.id,),
     )  # fmt: skip
     if own is None:
         return None
-    _, seq, digest, log = own
+    seq, digest, log = own
     statement = [99, world.random.randbytes(8)]
     header = Header(replica.family or b"", desk.holder.id, log, seq + 1, digest, STATEMENTS, b"", b"", 0, (),
                     0, b"", b"", 1, body_root((), [statement]))  # fmt: skip
