@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.node.cli_home import PASSWORD, Home
+from tests.node.house import house, house_made_once, vaults
+
+__all__ = ["house", "house_made_once", "vaults"]
 
 
 @pytest.fixture(scope="session")
