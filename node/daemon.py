@@ -94,6 +94,10 @@ class Link:
     """How many of the peer's entries were missing here when it said hello."""
     received: int = 0
 
+    def to_come(self) -> int | None:
+        """How many of those are still to come; None before the peer has said."""
+        return None if self.lacking is None else max(0, self.lacking - self.received)
+
 
 @dataclass
 class Bootstrap:
@@ -140,6 +144,9 @@ class Node:
         self._sightings = Sightings([], secrets.token_bytes)
         self._gate = SniGate([], self.identity.id)
         self._links: list[Link] = []
+        self._left: dict[bytes, tuple[int | None, int]] = {}
+        """How far a peer's last connection came: entries still to come from it, and our newest that it held.
+        Two commands that run their nodes for a moment would else end before each saw the other done."""
         self._subscribers: set[trio.MemorySendChannel[list[Any]]] = set()
         self._dial_now = Wakeup()
         self._frontier_due = Wakeup()
@@ -358,6 +365,8 @@ class Node:
                 log.error("a session failed: %s at %s:%s", type(error).__name__, where.name, where.lineno)
             finally:
                 self._links.remove(link)
+                if link.lacking is not None:
+                    self._left[device] = link.to_come(), self.replica.last_id() if link.session.level() else 0
                 self._saw(device)
                 if not any(other.device == device for other in self._links):
                     self._sightings.lost(device, self.now())
@@ -605,7 +614,7 @@ class Node:
                 {
                     "device": device,
                     "connected": any(link.device == device for link in self._links),
-                    "level": any(link.device == device and link.session.level() for link in self._links),
+                    "level": self._level(device),
                     "lacking": self._lacking(device),
                     "addresses": [f"{host}:{port}" for (host, port), _, _ in self._sightings.places(device)],
                 }
@@ -614,11 +623,18 @@ class Node:
             "refused": dict(self._connections.refused),
         }
 
+    def _level(self, device: bytes) -> bool:
+        """Whether the peer holds all that is here, or did when it was last connected and nothing is newer."""
+        links = [link for link in self._links if link.device == device]
+        if links:
+            return any(link.session.level() for link in links)
+        return self._left.get(device, (None, 0))[1] == self.replica.last_id()
 
     def _lacking(self, device: bytes) -> int | None:
         """How many entries of the peer's are still to come; None before it has said."""
-        links = [link for link in self._links if link.device == device and link.lacking is not None]
-        return min((max(0, (link.lacking or 0) - link.received) for link in links), default=None)
+        links = [link.to_come() for link in self._links if link.device == device]
+        known = [count for count in links if count is not None]
+        return min(known) if known else self._left.get(device, (None, 0))[0]
 
 
 class ControlLine:

@@ -118,7 +118,7 @@ def up(call: Call, http_port: int, listen: tuple[str, ...], peer_port: int | Non
 
 
 def _look_after(wanted: list[list[str]], wait_for_first: Callable[[subprocess.Popen[bytes]], None]) -> None:
-    """Run the children until a signal; one that dies later is started again, one that never started is told."""
+    """Run the children until a signal; one that dies later is started again, one that never started told."""
     from node.processes import stop
 
     stopping = threading.Event()
@@ -222,7 +222,8 @@ def _ask_digits(device: NewDevice) -> str | None:
     kind = "a blind peer, which will read nothing" if device.blind else "a device of your own"
     note(f"{clean(device.name)!r} wants to join as {kind}.")
     try:
-        print("Type the six digits that it shows (nothing: refuse): ", end="", file=sys.stderr, flush=True)
+        end = "" if sys.stdin.isatty() else "\n"  # what comes next must not stand behind the question
+        print("Type the six digits that it shows (nothing: refuse): ", end=end, file=sys.stderr, flush=True)
         typed = sys.stdin.readline().strip()
     except UnicodeDecodeError:
         typed = ""
@@ -319,7 +320,7 @@ def _first_copy(call: Call, runtime: Path) -> int:
     with Control(runtime) as control:
         while time.monotonic() - moved < COPY_S:
             peers = control.ask("status")[1]["peers"]
-            known = [peer["lacking"] for peer in peers if peer["connected"] and peer["lacking"] is not None]
+            known = [peer["lacking"] for peer in peers if peer["lacking"] is not None]
             held = replica.last_id()
             if known and min(known) <= 0 and held:
                 return held
