@@ -193,8 +193,10 @@ def _usage(error: click.ClickException) -> KinringError:
     """click's own texts, less what may be a piece of somebody's password."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "kinring"
-    message, hint = error.message.strip().rstrip("."), f"see {path} --help"
-    if isinstance(error, click.NoSuchOption):
+    message, hint = error.format_message().strip().rstrip("."), f"see {path} --help"
+    if isinstance(error, click.BadParameter) and not isinstance(error, click.MissingParameter):
+        message = _bad_value(error)
+    elif isinstance(error, click.NoSuchOption):
         name = error.option_name
         known = name.startswith("--") and name[2:].replace("-", "").isalpha()
         message = f"there is no option {name}" if known else "there is no such option"
@@ -205,6 +207,22 @@ def _usage(error: click.ClickException) -> KinringError:
     elif message.startswith("Got unexpected extra argument"):
         message, hint = "there are words too many", "a value with spaces needs quotes"
     return KinringError(message, hint, ExitCode.USAGE)
+
+
+_TAKEN: Final = {
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "integer range": "a whole number, not below its least",
+    "date": "a date: YYYY-MM-DD, YYYY/MM/DD or MM/DD/YYYY",
+}
+
+
+def _bad_value(error: click.BadParameter) -> str:
+    if error.param is None:
+        return error.message
+    kind = error.param.type
+    taken = f"one of {', '.join(kind.choices)}" if isinstance(kind, click.Choice) else _TAKEN.get(kind.name)
+    return f"{error.param.opts[-1]} takes {taken or 'something else'}"
 
 
 def _tell(error: KinringError, words: list[str], call: Call) -> int:

@@ -295,7 +295,10 @@ def get_accounts(call: Call, vault_id: str | None, q: str, offset: int, limit: i
     The search looks at label, user name, e-mail, website, description, category, phone, address and tags,
     never at a secret. JSON holds whole accounts, with their secrets.
     """
-    page = call.vaults().items(vault_id, q, offset=offset, limit=limit)
+    vaults = call.vaults()
+    if vault_id is not None:
+        vaults.vault(vault_id)  # an empty one, as of a variable that was never set, is not "all"
+    page = vaults.items(vault_id, q, offset=offset, limit=limit)
     call.show([account_json(item) for item in page.items], account_table(page.items))
     if len(page.items) < page.total and not call.json:
         note(f"{len(page.items)} of {page.total}")

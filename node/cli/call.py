@@ -135,9 +135,11 @@ class Call:
         return text.removesuffix("\n").removesuffix("\r")
 
     def name(self) -> str:
-        """Who signs in: the option, or the only person who may. Raises KinringError USAGE."""
+        """Who signs in: the option, or the only person who may. Raises KinringError USAGE, NOT_FOUND."""
         from node.keyholder import sign_ins
 
+        if self.replica().family is None:
+            raise no_family()
         if self.username is not None:
             return self.username
         names = sorted(username for username, _, _ in sign_ins(self.replica()))
@@ -172,6 +174,8 @@ class Call:
         from node.keyholder import sign_in_name, unlock_with_key
 
         replica = self.replica()
+        if replica.family is None:
+            raise no_family()
         handle = open_handle(self.runtime(), token, now=time.time())
         unlocked = unlock_with_key(replica, handle.person, handle.unlock_key)
         if self.username is not None and sign_in_name(self.username) != sign_in_name(unlocked.username):
@@ -215,6 +219,12 @@ class Call:
             return
         for line in lines:
             print(line)
+
+
+def no_family() -> KinringError:
+    """A store without a family: a node has run here, and nobody has founded or joined one."""
+    hint = "found one with create-user, or join one"
+    return KinringError("there is no family in this data folder yet", hint, ExitCode.NOT_FOUND)
 
 
 def note(text: str) -> None:

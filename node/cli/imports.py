@@ -35,7 +35,7 @@ def import_accounts(call: Call, vault_id: str | None, in_path: str) -> None:
     found = list(read(_read_file(in_path)))
     rows = [one for one in found if isinstance(one, Row)]
     vaults = call.vaults()
-    target = vault_id or _first_logins_vault(vaults)
+    target = _first_logins_vault(vaults) if vault_id is None else vault_id
     with _stopped_by_ctrl_c() as stop, _progress(stop) as progress:
         count = vaults.import_items(target, [row.fields for row in rows], progress)
     if count.imported:

@@ -102,7 +102,7 @@ def get_user(call: Call, user_id: str | None) -> None:
     vaults = call.vaults()
     state = call.replica().state()
     try:
-        person = bytes.fromhex(user_id or vaults.person_id)
+        person = bytes.fromhex(vaults.person_id if user_id is None else user_id)
     except ValueError:
         person = b""
     if person not in state.people:

@@ -269,7 +269,7 @@ class Terminal:
         while text not in self.seen:
             assert select.select([self.ours], [], [], 60)[0], f"still waiting for {text!r}: {self.seen!r}"
             try:
-                self.seen += os.read(self.ours, 4096).decode()
+                self.seen += os.read(self.ours, 4096).decode(errors="replace")
             except OSError:  # Linux: the other end is closed
                 assert text in self.seen, self.seen
         return self
@@ -279,14 +279,17 @@ class Terminal:
         return self
 
     def end(self):
-        code = self.process.wait(timeout=60)
-        try:
-            while piece := os.read(self.ours, 4096):
-                self.seen += piece.decode()
-        except OSError:
-            pass
+        """Everything it still says, and its exit code."""
+        while select.select([self.ours], [], [], 60)[0]:
+            try:
+                piece = os.read(self.ours, 4096)
+            except OSError:  # Linux: the other end is closed
+                break
+            if not piece:
+                break
+            self.seen += piece.decode(errors="replace")
         os.close(self.ours)
-        return code
+        return self.process.wait(timeout=60)
 
 
 def test_a_password_is_typed_without_echo(locked):
