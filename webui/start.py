@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 
 from node.errors import ExitCode, KinringError
 from node.folders import data_folder, runtime_folder, write_private
+from webui.guard import HEADERS
 
 if TYPE_CHECKING:
     from cheroot.wsgi import Server
@@ -172,9 +173,30 @@ def _until_orphaned(done: threading.Event) -> None:
 
 
 def _server(listener: socket.socket, app: object) -> Server:
+    from cheroot.errors import socket_errors_to_ignore
+    from cheroot.server import HTTPConnection, HTTPRequest
     from cheroot.wsgi import Server
 
+    class OwnRequest(HTTPRequest):
+        def simple_response(self, status: str, msg: str | bytes = "") -> None:
+            """What is refused before the application is asked, with the same headers as every answer."""
+            body = msg if isinstance(msg, bytes) else msg.encode("utf-8", "replace")
+            headers = (("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body))),
+                       ("Connection", "close"), *HEADERS)  # fmt: skip
+            lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers), "", ""]
+            self.close_connection = True
+            try:
+                self.conn.wfile.write("\r\n".join(lines).encode("latin-1") + body)
+            except OSError as error:
+                if error.errno not in socket_errors_to_ignore:
+                    raise
+
+    class Connection(HTTPConnection):
+        RequestHandlerClass = OwnRequest
+
     class Bound(Server):
+        ConnectionClass = Connection
+
         def bind(self, family: int, type: int, proto: int = 0) -> socket.socket:  # noqa: A002 - theirs
             self.socket = listener
             return listener

@@ -158,8 +158,15 @@ def shoot(page: Page, port: int, ids: dict[str, str], folder: Path, name: str) -
     """A picture of every page, in the browser's present width and theme."""
     base = f"http://localhost:{port}"
     def picture(title: str) -> None:
+        page.mouse.move(0, 0)
+        size = page.viewport_size
+        assert size
+        if title != "items":  # the whole page as if the screen were that tall: bars stay at its edges
+            tall = page.evaluate("document.documentElement.scrollHeight")
+            page.set_viewport_size({"width": size["width"], "height": max(size["height"], tall)})
         page.wait_for_timeout(80)
-        page.screenshot(path=folder / f"{title}-{name}.png", full_page=title not in ("items",))
+        page.screenshot(path=folder / f"{title}-{name}.png")
+        page.set_viewport_size(size)
 
     page.goto(f"{base}/unlock")
     picture("unlock")

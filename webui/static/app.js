@@ -4,12 +4,14 @@
 const TOKEN = "X-Kinring-Token";
 const BACKGROUND = "X-Kinring-Background";
 const HIDE_AFTER = 30_000;
+const GONE = "The page does not answer. Is Kinring still running?";
 // The one way from text to HTML, for the server's answers alone: there, values are escaped already.
 const asHtml = (text) => text;
 const policy = globalThis.trustedTypes?.createPolicy("kinring", { createHTML: asHtml }) ?? { createHTML: asHtml };
 const others = new BroadcastChannel("kinring"); // other tabs of this origin, port included
 const known = new Map(); // the parts of the page that refresh, as the server gave them
 const $ = (selector, root = document) => root.querySelector(selector);
+const $$ = (selector, root = document) => root.querySelectorAll(selector);
 
 // The session's second half
 
@@ -35,16 +37,13 @@ function leave() {
 }
 
 async function request(url, { body, background } = {}) {
-  const headers = {};
-  if (token()) headers[TOKEN] = token();
-  if (background) headers[BACKGROUND] = "1";
-  else lastTouch = Date.now();
+  const headers = { ...(token() && { [TOKEN]: token() }), ...(background && { [BACKGROUND]: "1" }) };
+  if (!background) lastTouch = Date.now();
   const response = await fetch(url, { method: body ? "POST" : "GET", body, headers, cache: "no-store" });
   const fresh = response.headers.get(TOKEN);
   if (fresh) sessionStorage.setItem(TOKEN, fresh);
   if (response.status === 401) {
-    const next = new URL(location).pathname;
-    if (!next.startsWith("/unlock")) sessionStorage.setItem("next", next);
+    sessionStorage.setItem("next", location.pathname);
     if (token()) others.postMessage({ locked: true });
     leave();
     return new Promise(() => {}); // the page is going away
@@ -58,22 +57,19 @@ const parse = (text) => new DOMParser().parseFromString(policy.createHTML(text),
 
 function remember() {
   known.clear();
-  for (const part of document.querySelectorAll("[data-refresh]")) known.set(part.id, part.outerHTML);
-  const box = $("[autofocus]") ?? $("#main");
-  box?.focus({ preventScroll: true });
+  for (const part of $$("[data-refresh]")) known.set(part.id, part.outerHTML);
+  ($("[autofocus]") ?? $("#main")).focus({ preventScroll: true });
   if ($("#page").dataset.signed) listen();
+  keepAsking();
+}
+
+let poll;
+function keepAsking() { // where the server waits for another device
   clearTimeout(poll);
   if ($("[data-poll]")) poll = setTimeout(refresh, 1000);
 }
-let poll;
 
-function clean(address) {
-  const url = new URL(address);
-  url.searchParams.delete("said");
-  return url.href;
-}
-
-async function show(response, { push = true, said = true } = {}) {
+async function show(response, { push = true } = {}) {
   const page = parse(await response.text());
   const next = $("#page", page);
   if ("frame" in next.dataset) {
@@ -83,29 +79,29 @@ async function show(response, { push = true, said = true } = {}) {
   }
   document.title = page.title;
   $("#page").replaceWith(document.adoptNode(next));
-  if (push && clean(response.url) !== location.href) history.pushState(null, "", clean(response.url));
-  else if (clean(response.url) !== location.href) history.replaceState(null, "", clean(response.url));
+  const url = new URL(response.url);
+  url.searchParams.delete("said");
+  if (url.href !== location.href) history[push ? "pushState" : "replaceState"](null, "", url);
   scrollTo(0, 0);
   remember();
   const message = $("[data-said]");
-  if (said && message) tell(message.dataset.said);
+  if (message) tell(message.dataset.said);
 }
 
 async function visit(url, { push = true, replace = false } = {}) {
   document.documentElement.classList.add("busy");
   try {
     await show(await request(url), { push: push && !replace });
-  } catch {
-    tell("The page does not answer. Is Kinring still running?");
-  } finally {
+  } catch { tell(GONE); } finally {
     document.documentElement.classList.remove("busy");
   }
 }
 
 // Bring the parts that refresh up to date, unless somebody is typing there.
-async function refresh(url = location.href) {
-  const response = await request(url, { background: true });
-  if (!response.ok) return;
+async function refresh({ background = true } = {}) {
+  const url = location.href;
+  const response = await request(url, { background });
+  if (!response.ok || url !== location.href) return; // or an answer to an older question
   const page = parse(await response.text());
   for (const id of known.keys()) {
     const fresh = page.getElementById(id);
@@ -115,8 +111,7 @@ async function refresh(url = location.href) {
     known.set(id, fresh.outerHTML);
     old.replaceWith(document.adoptNode(fresh));
   }
-  clearTimeout(poll);
-  if ($("[data-poll]")) poll = setTimeout(refresh, 1000);
+  keepAsking();
 }
 
 // Forms
@@ -126,12 +121,11 @@ function filled(form, submitter) {
   if (!("partial" in form.dataset)) return data;
   for (const input of form.elements) { // what was not touched is not sent: it may have changed meanwhile
     if (!input.name || input.name.startsWith("custom-")) continue;
-    if (input.type === "checkbox") {
-      data.delete(input.name);
-      if (input.checked !== input.defaultChecked) data.set(input.name, input.checked ? "yes" : "no");
-    } else if (input.tagName === "SELECT") {
-      if (input.selectedOptions[0]?.defaultSelected) data.delete(input.name);
-    } else if (input.value === input.defaultValue) data.delete(input.name);
+    const box = input.type === "checkbox";
+    const same = box ? input.checked === input.defaultChecked
+      : input.selectedOptions ? input.selectedOptions[0].defaultSelected : input.value === input.defaultValue;
+    if (same) data.delete(input.name);
+    else if (box) data.set(input.name, input.checked ? "yes" : "no");
   }
   return data;
 }
@@ -139,22 +133,17 @@ function filled(form, submitter) {
 async function submit(form, submitter) {
   const alert = $("[role=alert]", form);
   if (alert) alert.hidden = true;
-  const buttons = [...form.querySelectorAll("button")];
-  const data = filled(form, submitter);
-  for (const button of buttons) button.disabled = true;
+  const data = filled(form, submitter); // before its button is disabled
+  for (const button of $$("button", form)) button.disabled = true;
   try {
     const response = await request(form.action, { body: data });
     if (response.ok || !alert) return await show(response);
     const page = parse(await response.text());
-    alert.textContent = [...page.querySelectorAll(".told")].map((line) => line.textContent).join(" ");
+    alert.textContent = [...$$(".told", page)].map((line) => line.textContent).join(" ");
     alert.hidden = false;
-    const secret = $("input[type=password]", form);
-    secret?.focus();
-    secret?.select?.();
-  } catch {
-    tell("The page does not answer. Is Kinring still running?");
-  } finally {
-    for (const button of buttons) button.disabled = false;
+    $("input[type=password]", form)?.select();
+  } catch { tell(GONE); } finally {
+    for (const button of $$("button", form)) button.disabled = false;
   }
 }
 
@@ -163,25 +152,15 @@ async function search(form) {
   const url = new URL(form.action);
   for (const [name, value] of new FormData(form)) if (value) url.searchParams.set(name, value);
   history.replaceState(null, "", url);
-  await refreshNow(url.href);
-}
-
-async function refreshNow(url) {
-  const response = await request(url);
-  if (!response.ok || url !== location.href) return; // an older answer
-  const fresh = parse(await response.text()).getElementById("results");
-  if (!fresh) return;
-  known.set("results", fresh.outerHTML);
-  $("#results")?.replaceWith(document.adoptNode(fresh));
+  await refresh({ background: false });
 }
 
 // Secrets: fetched when asked for, never part of a page
-
 async function secret(button) {
-  const { url, field, dot } = button.closest("[data-url]").dataset;
+  const { url, field, dot = "" } = button.closest("[data-url]").dataset;
   const body = new FormData();
   body.set("field", field);
-  if (dot) body.set("dot", dot);
+  body.set("dot", dot);
   const response = await request(url, { body });
   if (!response.ok) throw new Error("refused");
   return (await response.json()).value;
@@ -196,7 +175,6 @@ async function reveal(button) {
   button.textContent = "Hide";
   setTimeout(() => place.isConnected && hide(), HIDE_AFTER);
 }
-
 let emptyAt = 0;
 async function copy(text, what) {
   await navigator.clipboard.writeText(text);
@@ -213,9 +191,8 @@ async function emptyClipboard() { // a browser lets only the page in front write
 
 async function load(button) { // a secret into its input, to be changed
   const input = $("input, textarea", button.closest("[data-url]"));
-  input.value = input.defaultValue = button.dataset.load === "new" ? "" : await secret(button);
-  input.disabled = false;
-  input.placeholder = "";
+  input.defaultValue = await secret(button);
+  Object.assign(input, { value: input.defaultValue, disabled: false, placeholder: "" });
   button.hidden = true;
   input.focus();
 }
@@ -225,25 +202,20 @@ function generate(button) {
   const input = $("input", button.closest(".field"));
   const limit = 256 - (256 % letters.length); // above it some letters would come more often
   let text = "";
-  while (text.length < 20) {
-    const [byte] = crypto.getRandomValues(new Uint8Array(1));
-    if (byte < limit) text += letters[byte % letters.length];
+  for (let byte; text.length < 20; ) {
+    if (([byte] = crypto.getRandomValues(new Uint8Array(1))) && byte < limit) text += letters[byte % letters.length];
   }
   Object.assign(input, { value: text, type: "text", disabled: false });
 }
-
 let toast;
 function tell(text) {
-  const box = $("#toast");
-  box.textContent = text;
+  $("#toast").textContent = text;
   clearTimeout(toast);
-  toast = setTimeout(() => { box.textContent = ""; }, 5000);
+  toast = setTimeout(() => { $("#toast").textContent = ""; }, 5000);
 }
 
 const acts = {
-  reveal,
-  load,
-  generate,
+  reveal, load, generate,
   copy: async (button) => copy(await secret(button), "Copied. The clipboard is emptied in 30 seconds."),
   "copy-text": (button) => copy(button.dataset.copyText, "Copied."),
   print: () => print(),
@@ -251,14 +223,12 @@ const acts = {
 };
 
 // Events
-
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
   const act = button && Object.keys(acts).find((name) => name.replace(/-./, (m) => m[1].toUpperCase()) in button.dataset);
   if (act) {
     event.preventDefault();
-    try { await acts[act](button); } catch { tell("That did not work. Load the page again."); }
-    return;
+    return Promise.resolve(acts[act](button)).catch(() => tell("That did not work. Load the page again."));
   }
   const link = event.target.closest("a[href]");
   if (!link || link.target || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
@@ -270,16 +240,13 @@ document.addEventListener("click", async (event) => {
 document.addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = event.target;
-  if (form.method === "post") return submit(form, event.submitter);
-  await search(form);
-  return undefined;
+  await (form.method === "post" ? submit(form, event.submitter) : search(form));
 });
 
 document.addEventListener("input", ({ target }) => {
   const form = target.closest("form[data-live]");
-  if (!form) return;
   clearTimeout(typing);
-  typing = setTimeout(() => search(form), target.tagName === "SELECT" ? 0 : 120);
+  if (form) typing = setTimeout(() => search(form), target.tagName === "SELECT" ? 0 : 120);
 });
 
 document.addEventListener("keydown", (event) => {
@@ -289,8 +256,7 @@ document.addEventListener("keydown", (event) => {
   const found = target && $(target);
   if (!found) return;
   event.preventDefault();
-  if (found.tagName === "INPUT") found.select();
-  else found.click();
+  found.select ? found.select() : found.click();
 });
 
 let lastTouch = Date.now();
@@ -302,10 +268,9 @@ async function touch() { // somebody is here, though nothing was asked for: typi
 document.addEventListener("pointerdown", touch);
 addEventListener("focus", emptyClipboard);
 addEventListener("popstate", () => visit(location.href, { push: false }));
-addEventListener("pageshow", (event) => event.persisted && location.reload());
+addEventListener("pageshow", (event) => event.persisted && location.reload()); // nothing comes back from a cache
 
 // Hearing of changes
-
 let listening = false;
 async function listen() {
   if (listening) return;
@@ -313,26 +278,21 @@ async function listen() {
   for (let pause = 1000; token(); ) {
     try {
       const response = await request("/live", { background: true });
-      if (response.ok) {
-        const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-        for (let part = await reader.read(); !part.done; part = await reader.read()) {
-          if (part.value.includes("changed")) await refresh();
-        }
-        pause = 1000;
-      } else pause = 30_000;
+      pause = response.ok ? 1000 : 30_000;
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      for (let part = await reader.read(); !part.done; part = await reader.read()) {
+        if (part.value.includes("changed")) await refresh();
+      }
     } catch { pause = 1000; }
     await new Promise((resolve) => setTimeout(resolve, pause));
   }
   listening = false;
 }
 
-// The start
-
 if ("frame" in $("#page").dataset) {
   if (!token()) {
     const given = await askOthers();
     if (given) sessionStorage.setItem(TOKEN, given);
   }
-  if (token()) await visit(location.href, { push: false });
-  else leave();
+  token() ? await visit(location.href, { push: false }) : leave();
 } else remember();
