@@ -28,7 +28,7 @@ from replication.entry import (
     to_wire,
 )  # fmt: skip
 from replication.errors import InvalidSignature, LocalProtocolError, Malformed, Missing, Refused
-from replication.log import Row, SignedFrontier, sign_frontier, signed_from_wire
+from replication.log import MAX_ROWS, Row, SignedFrontier, sign_frontier, signed_from_wire
 from replication.membership import WRITES, Membership, State, Statement
 from replication.store import Store, StoreError
 
@@ -586,6 +586,18 @@ class Replica:
             "SELECT logs.log, seq, hash FROM entries JOIN logs ON number = entries.log WHERE tip"
         )
         return sorted(Row(log, seq, digest[:16]) for log, seq, digest in rows)
+
+    def milestones(self) -> list[Row]:
+        """The frontier, and for each log its first entry and those 1, 2, 4, ... before each branch's newest:
+        who is on another branch, or behind, finds by them where the two copies part."""
+        found: set[Row] = set()
+        for number, log, seq in self.store.rows(
+            "SELECT DISTINCT number, logs.log, seq FROM entries JOIN logs ON number = entries.log WHERE tip"
+        ):
+            for at in (0, seq, *(seq - (1 << step) for step in range(seq.bit_length()))):
+                rows = self.store.rows("SELECT hash FROM entries WHERE log = ? AND seq = ?", (number, at))
+                found |= {Row(log, at, digest[:16]) for (digest,) in rows}
+        return sorted(found) if len(found) <= MAX_ROWS else self.frontier()
 
     def holds(self, row: Row) -> bool:
         """Whether the entry at a frontier's row is here."""

@@ -140,18 +140,14 @@ class SyncSession:
         if hello.family != self._replica.family:
             raise RemoteProtocolError("family", "another family's device")
         self.state = SessionState.LEVEL
-        mine = {row.log: row for row in self._replica.frontier()}
-        lacking = 0
-        for row in hello.rows:
-            if self._replica.holds(row):
-                self._know(row)
-                continue
-            own = mine.get(row.log)
-            lacking += row.seq - own.seq if own and own.seq < row.seq else row.seq + 1
-            if own and own.seq < row.seq:
-                # Ahead of us, or on another branch: if that, what it now sends will show it.
-                self._peer_seq.setdefault(row.log, own.seq)
-        return [PeerHolds(lacking)]
+        # Nothing is taken for granted beyond what both hold. A peer that is ahead in a log may be on another
+        # branch of it: were ours kept back, it would refuse, for ever, whatever names an entry of ours.
+        held = [row for row in hello.rows if self._replica.holds(row)]
+        for row in held:
+            self._know(row)
+        shared = {row.log: row.seq for row in held}  # the newest, since rows come in order
+        newest = {row.log: row.seq for row in hello.rows}
+        return [PeerHolds(sum(seq - shared.get(log, -1) for log, seq in newest.items()))]
 
     def _know(self, row: Row) -> None:
         """The peer holds the entry at `row`, so all before it in its log."""
@@ -206,7 +202,7 @@ class SyncSession:
         messages: list[Message] = []
         if not self._said_hello:
             self._said_hello = True
-            messages.append(Hello(self._replica.family or b"", tuple(self._replica.frontier())))
+            messages.append(Hello(self._replica.family or b"", tuple(self._replica.milestones())))
         messages += self._queue
         self._queue.clear()
         if self.state is SessionState.LEVEL:

@@ -489,7 +489,8 @@ class Desk:
 
     def grab_right(self, vault: bytes) -> list[Any]:
         epoch = self.state().vaults[vault].newest_epoch() or b""
-        return [GRANT, vault, epoch, self.holder.person, WRITES + 1, []]
+        box = [self.holder.id, self.random_bytes(80)]
+        return [GRANT, vault, epoch, self.holder.person, WRITES + 1, [box]]
 
     def key_for_blind(self, device: bytes) -> list[Any]:
         return keyholder_statement(

@@ -188,6 +188,37 @@ def reader_who_writes(world: World) -> None:
         demand("authority", len(device.node.put_aside()) == 2, "what was put aside is not to be seen")
 
 
+def two_forks(world: World) -> None:
+    """Two copied machines, and each side is behind in the log that the other side forked. What either sends
+    needs what the other may think it has: they must agree by themselves, with nobody else in sight."""
+    first, second = _two_laptops(world)
+    place = _only(world)
+    world.change(second, second.desks[0], *place, {"notes": "kanarienvogel"})
+    _meet(world, first, second)
+    twins = [world.clone(Snapshot(device, device.disk.content()), known=False) for device in (first, second)]
+
+    def opens_epoch(device: Device) -> None:
+        world.act(device, "epoch", lambda: [device.desks[0].new_epoch(place[0])])
+        world.change(device, device.desks[0], *place, {"password": world.text()})
+
+    for device, other_twin in ((first, twins[1]), (second, twins[0])):
+        opens_epoch(device)
+        _meet(world, device, other_twin)
+        opens_epoch(other_twin)
+        opens_epoch(other_twin)
+        _meet(world, device, other_twin)
+    for twin in twins:
+        world.shut(twin, drawer=True)
+
+    def both() -> None:
+        if not world.connections:
+            world.connect(first, second)
+
+    world.run_until_quiet(both)
+    demand("agree", first.node.frontier() == second.node.frontier(), "two that met do not hold the same")
+    world.calm()
+
+
 def withheld_log(world: World) -> None:
     """A peer keeps one log back: what replaced a value comes before the value itself."""
     first, second = _two_laptops(world)
@@ -214,6 +245,6 @@ SCENARIOS: Final[dict[str, Callable[[World], None]]] = {
     story.__name__.replace("_", "-"): story
     for story in (
         through_the_blind_one, same_field_apart, delete_against_edit, restored_backup, cloned_store,
-        late_joiner, reader_who_writes, withheld_log,
+        late_joiner, reader_who_writes, withheld_log, two_forks,
     )
 }  # fmt: skip

@@ -315,11 +315,13 @@ class World:
         """All faults are over: the copies must become the same within a bounded time."""
         deadline = self.time.now + CALM_MS
         start = again = self.time.now
+        wanted = 0
         while self.time.now < deadline:
             if self.time.now >= again:
                 mesh()
+                wanted = len(self.connections)
                 again = self.time.now + 1_000
-            if self.in_flight == 0 and self.quiet():
+            if len(self.connections) >= wanted and self.quiet():
                 self.calm_ms = max(self.calm_ms, self.time.now - start)
                 return
             while self.time.step(again) and self.in_flight:

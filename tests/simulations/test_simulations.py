@@ -1,4 +1,4 @@
-"""The simulator itself: it repeats, it finds nothing in the product, and it finds every fault that is planted.
+"""The simulator itself: it repeats, finds nothing in the product, and finds every fault that is planted.
 
 More seeds run by `make simulate`, and by `make planted` the faults are looked for with the storm's seeds.
 """
