@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -38,7 +39,7 @@ def box(**change) -> bytes:
 
 
 def opened(data: bytes, **change) -> VaultKeys:
-    where = {
+    where: dict[str, Any] = {
         "family": FAMILY,
         "vault": VAULT,
         "commitment": KEYS.commitment(),
@@ -119,13 +120,12 @@ def test_odd_content_is_refused(content):
 
 
 def test_the_discovery_key_goes_to_one_device():
+    where: dict[str, Any] = {"family": FAMILY, "device": ANNA.id, "private": ANNA.box}
     sealed = seal_discovery_key(b"d" * 32, family=FAMILY, device=ANNA.id, box_key=ANNA.box_key)
     assert open_discovery_key(sealed, family=FAMILY, device=ANNA.id, private=ANNA.box) == b"d" * 32
     for change in ({"family": b"G" * 32}, {"device": BEN.id}, {"private": BEN.box}):
         with pytest.raises(Unopened):
-            open_discovery_key(
-                sealed, **({"family": FAMILY, "device": ANNA.id, "private": ANNA.box} | change)
-            )
+            open_discovery_key(sealed, **(where | change))
     with pytest.raises(Unopened):
         opened(sealed)
     with pytest.raises(Unopened):

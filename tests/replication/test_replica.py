@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -149,7 +150,8 @@ def test_order_grouping_and_repetition_of_entries_do_not_matter(deeds, rng):
         sync(copies[pair[0]], copies[pair[1]])
     assert copies[0].table() == copies[1].table() == copies[2].table()
 
-    start, logs = wires(one)[:shared], {}
+    start = wires(one)[:shared]
+    logs: dict[bytes, list[bytes]] = {}
     for wire in wires(one)[shared:]:
         logs.setdefault(decode(wire)[1], []).append(wire)
     late = new_replica("late", family.family)
@@ -329,7 +331,7 @@ def test_what_could_not_be_read_back_is_never_appended(one: Replica, family: Fam
         Draft(statements=tuple([5] for _ in range(1025))),
     ):
         with pytest.raises((ValueError, LocalProtocolError)):
-            one.append(family.anna.id, family.anna.sign, lambda _, d=draft: d, 1)
+            one.append(family.anna.id, family.anna.sign, partial(lambda made, _: made, draft), 1)
     assert wires(one) == before
 
 

@@ -77,10 +77,8 @@ def test_a_write_is_there_whole_or_not_at_all(path: str):
     with pytest.raises(KeyError):
         fail()
     assert store.local("k") == {}
-    assert not store.writing
     with store.write():
         store.set_local("k", b"a", b"1")
-        assert store.writing
     assert Store(path).local("k") == {b"a": b"1"}
     store.set_local("k", b"a", None)
     assert store.local("k") == {}
