@@ -8,6 +8,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -326,8 +327,7 @@ import os, pathlib, socket
 from node.control import SOCKET_FILE
 from node.folders import runtime_folder
 server = socket.socket(socket.AF_UNIX)
-os.chdir(runtime_folder(pathlib.Path(os.environ["KINRING_DATA_DIR"])))  # such a path may be too long to bind
-server.bind(SOCKET_FILE)
+server.bind(str(runtime_folder(pathlib.Path(os.environ["KINRING_DATA_DIR"])) / SOCKET_FILE))
 server.listen(8)
 print("ready", flush=True)
 while True:
@@ -337,8 +337,17 @@ while True:
 """
 
 
-def test_a_running_node_is_told_of_what_was_saved(home):
+@pytest.fixture
+def short():
+    """A runtime folder whose name is short enough for a socket."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield folder
+
+
+def test_a_running_node_is_told_of_what_was_saved(locked, short):
     """Whoever listens on the node's socket hears of a saving, and of no reading."""
+    locked.environment["XDG_RUNTIME_DIR"] = short
+    home = locked.unlock()
     process = subprocess.Popen(
         [sys.executable, "-c", LISTENER], cwd=ROOT, env=home.env(), stdout=subprocess.PIPE
     )
