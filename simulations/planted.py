@@ -233,11 +233,18 @@ def _believed() -> list[Patch]:
     return [(Replica, "holds", lambda *_: True)]
 
 
-def _not_again() -> list[Patch]:
-    def goes_on(self: Any, forked: set[bytes]) -> None:
-        self._forked = forked
+def _ahead() -> list[Patch]:
+    real = vars(SyncSession)["_take_hello"]
 
-    return [(SyncSession, "_start_over", goes_on)]
+    def assumes(self: Any, hello: Any) -> Any:
+        own = {row.log: row.seq for row in self._replica.frontier()}
+        events = real(self, hello)
+        for row in hello.rows:
+            if own.get(row.log, row.seq) < row.seq:
+                self._peer_seq[row.log] = own[row.log]
+        return events
+
+    return [(SyncSession, "_take_hello", assumes)]
 
 
 def _alone() -> list[Patch]:
@@ -331,10 +338,10 @@ BUGS: Final = (
     Bug("arrival-decides", "statements apply in the order in which they came", ("agree",), _order),
     Bug("peer-believed", "what a peer holds counts as held here", ("agree", "alive"), _believed),
     Bug(
-        "fork-not-resent",
-        "a fork found on the way is not gone through again",
+        "ahead-believed",
+        "a peer that is ahead in a log counts as being on our branch of it",
         ("durable", "agree", "alive"),
-        _not_again,
+        _ahead,
     ),
     Bug(
         "other-process-unseen",
