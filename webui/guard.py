@@ -50,6 +50,9 @@ def check(environ: WSGIEnvironment, port: int) -> Refusal | None:
     if "HTTP_TRANSFER_ENCODING" in environ:
         # No browser sends one; two ways to say how long a body is are one too many.
         return Refusal("400 Bad Request", "a body needs a Content-Length")
+    length = environ.get("CONTENT_LENGTH", "")
+    if length and not (length.isascii() and length.isdigit()):
+        return Refusal("400 Bad Request", "the Content-Length is no number")
     host = environ.get("HTTP_HOST", "")
     method = environ.get("REQUEST_METHOD", "")
     if host in (f"127.0.0.1:{port}", f"[::1]:{port}") and method in SAFE:

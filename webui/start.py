@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import logging
 import os
 import signal
 import socket
@@ -89,7 +90,16 @@ def _nothing() -> None:
 
 def _start(folder: Path, sockets: list[socket.socket]) -> subprocess.Popen[bytes]:
     handles = [listener.fileno() for listener in sockets]
-    command = [sys.executable, "-P", "-m", "webui.start", str(folder), *map(str, handles)]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "webui.start",
+        "--data-dir",
+        str(folder),
+        "--sockets",
+        *map(str, handles),
+    ]
     # A group of its own: Ctrl-C reaches it through us, once.
     return subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=handles, start_new_session=True)
 
@@ -137,7 +147,9 @@ def _bind(family: socket.AddressFamily, address: str, port: int) -> socket.socke
             hint = "stop what listens there, or choose another with --http-port"
             raise KinringError(f"port {port} is taken", hint, ExitCode.BUSY) from None
         reason = os.strerror(error.errno or 0)
-        raise KinringError(f"cannot listen on port {port}: {reason}", "choose another with --http-port") from None
+        raise KinringError(
+            f"cannot listen on port {port}: {reason}", "choose another with --http-port"
+        ) from None
     return listener
 
 
@@ -191,6 +203,12 @@ def _server(listener: socket.socket, app: object) -> Server:
                 if error.errno not in socket_errors_to_ignore:
                     raise
 
+        def send_headers(self) -> None:
+            """After a refusal nothing more is read from this connection: what follows may be no request."""
+            if (b"Connection", b"close") in self.outheaders:
+                self.close_connection = True
+            super().send_headers()
+
     class Connection(HTTPConnection):
         RequestHandlerClass = OwnRequest
 
@@ -210,18 +228,32 @@ def _server(listener: socket.socket, app: object) -> Server:
 
 
 def main() -> None:
-    """The child: the data folder, and the sockets it inherits."""
-    parser = argparse.ArgumentParser(prog="webui.start")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("handles", type=int, nargs="+")
+    """`python -m webui.start`: the keeper; with `--sockets`, the child that inherits them."""
+    parser = argparse.ArgumentParser(prog="kinring page")
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--http-port", type=int, default=PORT)
+    parser.add_argument("--sockets", type=int, nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    logging.basicConfig(
+        level=os.environ.get("KINRING_LOG", "WARNING"), format="%(asctime)s %(levelname)s %(message)s"
+    )
+    code = 0
     try:
-        code = serve(data_folder(given.folder), [socket.socket(fileno=handle) for handle in given.handles])
+        folder = data_folder(given.data_dir)
+        if given.sockets:
+            code = serve(folder, [socket.socket(fileno=handle) for handle in given.sockets])
+        else:
+            run_page(folder, runtime_folder(folder), port=given.http_port, on_ready=_tell)
     except KinringError as error:
         sys.stderr.write(f"error: {error.message}\nhint: {error.hint}\n")
         code = int(error.code)
     sys.stderr.flush()
     os._exit(code)  # whatever thread still runs: nothing that was locked may linger
+
+
+def _tell(port: int) -> None:
+    sys.stdout.write(f"the page: http://localhost:{port}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The page in a real browser: a family to show, the page's process, Chromium; and a picture of every page.
 
-    python -m tests.e2e.pages FOLDER        every page at three widths in two themes, as PNG files
+python -m tests.e2e.pages FOLDER        every page at three widths in two themes, as PNG files
 """
 
 from __future__ import annotations
@@ -33,11 +33,18 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 USERNAME, PASSWORD = "anna", "velvet-harbour-nickel-owl"
 CANARY = "cAnArY-7f3e-secret"
 FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-domain-reliability", "--no-default-browser-check",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-domain-reliability",
+    "--no-default-browser-check",
     "--disable-features=OptimizationHints,MediaRouter,Translate",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
-)  # fmt: skip
+)
 WIDTHS = {"phone": (360, 740), "tablet": (768, 1024), "desk": (1280, 860)}
 
 
@@ -49,9 +56,15 @@ def found_family(folder: Path) -> Unlocked:
     """Anna's family of one device, with nothing in it. Pays one Argon2."""
     os.environ["KINRING_KEYRING"] = "file"
     replica = open_replica(folder)
-    admitted = found(replica, load_or_create(folder, secrets.token_bytes), SecretKeys(folder),
-                     NewPerson(USERNAME, PASSWORD, "Anna"), device_name="Anna’s laptop",
-                     random_bytes=secrets.token_bytes, now=now())  # fmt: skip
+    admitted = found(
+        replica,
+        load_or_create(folder, secrets.token_bytes),
+        SecretKeys(folder),
+        NewPerson(USERNAME, PASSWORD, "Anna"),
+        device_name="Anna’s laptop",
+        random_bytes=secrets.token_bytes,
+        now=now(),
+    )
     replica.close()
     return admitted.unlocked
 
@@ -77,10 +90,9 @@ def sync(left: Replica, right: Replica) -> None:
 def page_process(folder: Path, *, port: int = 0, log: Path | None = None) -> Iterator[tuple[int, int]]:
     """(port, pid) of a running page of this folder. It is stopped when the block ends."""
     told = runtime_folder(folder) / "page.json"
-    run = f"from webui.start import run_page; from pathlib import Path; " \
-          f"run_page(Path({str(folder)!r}), Path({str(told.parent)!r}), port={port})"  # fmt: skip
+    command = [sys.executable, "-m", "webui.start", "--data-dir", str(folder), "--http-port", str(port)]
     output = log.open("ab") if log else None
-    child = subprocess.Popen([sys.executable, "-c", run], cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
+    child = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
     try:
         deadline = time.monotonic() + 30
         while not told.exists():
@@ -96,10 +108,12 @@ def page_process(folder: Path, *, port: int = 0, log: Path | None = None) -> Ite
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    path = next(found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name)))
+def chromium(*more: str) -> Iterator[Browser]:
+    path = next(
+        found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))
+    )
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        browser = playwright.chromium.launch(executable_path=path, args=[*FLAGS, *more])
         try:
             yield browser
         finally:
@@ -121,25 +135,44 @@ def furnish(folder: Path, unlocked: Unlocked) -> dict[str, str]:
     by_title = {view.title: view.vault_id for view in vaults.vaults()}
     ids = {}
     for label, site, user in (
-        ("Netflix", "https://www.netflix.com", "anna@example.org"), ("Stadtbibliothek", "https://bib.example.org/login", "A-20117"),
-        ("Water works", "https://portal.water.example", "4711-22"), ("Grandma’s alarm", "", "keypad at the door"),
-    ):  # fmt: skip
-        ids[label] = vaults.create_item(by_title["Personal"], {
-            "label": label, "username": user, "website_url": site, "password": CANARY + label, "tags": ["home", "bills"],
-            "notes": f"{CANARY} ask Ben", "favorite": label == "Netflix", "form_fields": {"Customer number": CANARY + "17"},
-            "category": "Household", "email": "anna@example.org",
-        })  # fmt: skip
+        ("Netflix", "https://www.netflix.com", "anna@example.org"),
+        ("Stadtbibliothek", "https://bib.example.org/login", "A-20117"),
+        ("Water works", "https://portal.water.example", "4711-22"),
+        ("Grandma’s alarm", "", "keypad at the door"),
+    ):
+        ids[label] = vaults.create_item(
+            by_title["Personal"],
+            {
+                "label": label,
+                "username": user,
+                "website_url": site,
+                "password": CANARY + label,
+                "tags": ["home", "bills"],
+                "notes": f"{CANARY} ask Ben",
+                "favorite": label == "Netflix",
+                "form_fields": {"Customer number": CANARY + "17"},
+                "category": "Household",
+                "email": "anna@example.org",
+            },
+        )
     vaults.import_items(by_title["Work"], rows(1, 130))
     vaults.update_item(ids["Netflix"], {"password": CANARY + "second", "username": "anna.k@example.org"})
     gone = vaults.create_item(by_title["Personal"], {"label": "Old forum", "username": "annak"})
     vaults.delete_item(gone)
-    elsewhere(vaults, unlocked, ids["Water works"], {"username": "4711-23", "password": CANARY + "there"},
-              {"username": "4711-99", "password": CANARY + "here"})  # fmt: skip
+    elsewhere(
+        vaults,
+        unlocked,
+        ids["Water works"],
+        {"username": "4711-23", "password": CANARY + "there"},
+        {"username": "4711-99", "password": CANARY + "here"},
+    )
     vaults._replica.close()
     return ids
 
 
-def elsewhere(vaults: Vaults, unlocked: Unlocked, item_id: str, there: dict[str, str], here: dict[str, str]) -> None:
+def elsewhere(
+    vaults: Vaults, unlocked: Unlocked, item_id: str, there: dict[str, str], here: dict[str, str]
+) -> None:
     """Two copies change one item apart, and meet afterwards."""
     mine = vaults._replica
     with tempfile.TemporaryDirectory() as folder:
@@ -157,6 +190,7 @@ def elsewhere(vaults: Vaults, unlocked: Unlocked, item_id: str, there: dict[str,
 def shoot(page: Page, port: int, ids: dict[str, str], folder: Path, name: str) -> None:
     """A picture of every page, in the browser's present width and theme."""
     base = f"http://localhost:{port}"
+
     def picture(title: str) -> None:
         page.mouse.move(0, 0)
         size = page.viewport_size
@@ -173,11 +207,21 @@ def shoot(page: Page, port: int, ids: dict[str, str], folder: Path, name: str) -
     sign_in(page, port)
     picture("items")
     for title, path in (
-        ("search", "/?q=net"), ("conflicts", "/?only=conflicts"), ("item", f"/items/{ids['Netflix']}"),
-        ("conflict", f"/items/{ids['Water works']}"), ("edit", f"/items/{ids['Netflix']}/edit"), ("new", "/items/new"),
-        ("history", f"/items/{ids['Netflix']}/history"), ("bin", "/bin"), ("vaults", "/vaults"), ("import", "/import"),
-        ("devices", "/devices"), ("health", "/health"), ("empty", "/?q=nothing+like+it"), ("error", "/nowhere"),
-    ):  # fmt: skip
+        ("search", "/?q=net"),
+        ("conflicts", "/?only=conflicts"),
+        ("item", f"/items/{ids['Netflix']}"),
+        ("conflict", f"/items/{ids['Water works']}"),
+        ("edit", f"/items/{ids['Netflix']}/edit"),
+        ("new", "/items/new"),
+        ("history", f"/items/{ids['Netflix']}/history"),
+        ("bin", "/bin"),
+        ("vaults", "/vaults"),
+        ("import", "/import"),
+        ("devices", "/devices"),
+        ("health", "/health"),
+        ("empty", "/?q=nothing+like+it"),
+        ("error", "/nowhere"),
+    ):
         page.goto(base + path)
         page.locator("#page:not([data-frame]) main").wait_for()
         picture(title)
@@ -193,7 +237,9 @@ def main(folder: Path) -> None:
         with page_process(data) as (port, _), page_process(empty) as (first, _):
             for size, (width, height) in WIDTHS.items():
                 for theme in ("light", "dark"):
-                    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
+                    context = browser.new_context(
+                        viewport={"width": width, "height": height}, color_scheme=theme
+                    )
                     page = context.new_page()
                     for title in ("welcome", "join"):
                         page.goto(f"http://localhost:{first}/{title}")

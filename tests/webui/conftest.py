@@ -42,7 +42,9 @@ class Visitor:
         return self._ask("GET", path, None, headers)
 
     def post(self, path: str, data: dict[str, object] | None = None, **headers: str) -> TestResponse:
-        return self._ask("POST", path, data or {}, {"Origin": ORIGIN, "Sec-Fetch-Site": "same-origin", **headers})
+        return self._ask(
+            "POST", path, data or {}, {"Origin": ORIGIN, "Sec-Fetch-Site": "same-origin", **headers}
+        )
 
     def _ask(
         self, method: str, path: str, data: dict[str, object] | None, headers: dict[str, str]

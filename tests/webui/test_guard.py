@@ -9,19 +9,39 @@ from tests.webui.conftest import ORIGIN, PORT, Visitor
 from webui.guard import HEADERS, POLICY, check
 
 
-def request(method: str = "GET", host: str = f"localhost:{PORT}", path: str = "/", **headers: str) -> dict[str, str]:
-    return {"REQUEST_METHOD": method, "HTTP_HOST": host, "PATH_INFO": path,
-            **{f"HTTP_{name.upper()}": value for name, value in headers.items()}}  # fmt: skip
+def request(
+    method: str = "GET", host: str = f"localhost:{PORT}", path: str = "/", **headers: str
+) -> dict[str, str]:
+    return {
+        "REQUEST_METHOD": method,
+        "HTTP_HOST": host,
+        "PATH_INFO": path,
+        **{f"HTTP_{name.upper()}": value for name, value in headers.items()},
+    }
 
 
 OURS = {"origin": ORIGIN, "sec_fetch_site": "same-origin"}
 
 
-@pytest.mark.parametrize("host", [
-    "", "localhost", "localhost:8081", "localhost:8080.", "LOCALHOST:8080", "evil.example:8080", "localhost:1@evil",
-    "localhost:8080, localhost:8080", "localhost.evil.example:8080", "[::1]:8081", "127.0.0.1", "0.0.0.0:8080",
-    "127.0.0.2:8080", "localhost:8080@evil.example",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        "localhost",
+        "localhost:8081",
+        "localhost:8080.",
+        "LOCALHOST:8080",
+        "evil.example:8080",
+        "localhost:1@evil",
+        "localhost:8080, localhost:8080",
+        "localhost.evil.example:8080",
+        "[::1]:8081",
+        "127.0.0.1",
+        "0.0.0.0:8080",
+        "127.0.0.2:8080",
+        "localhost:8080@evil.example",
+    ],
+)
 def test_another_name_is_misdirected(host):
     refusal = check(request(host=host), PORT)
     assert refusal
@@ -42,12 +62,22 @@ def test_an_address_leads_to_the_one_name_and_never_elsewhere(host):
     assert posted.status.startswith("421")
 
 
-@pytest.mark.parametrize("headers", [
-    {}, {"origin": "null"}, {"origin": "http://evil.example"}, {"origin": "http://localhost:8081"},
-    {"origin": "https://localhost:8080"}, {"origin": "http://localhost"}, {"sec_fetch_site": "same-origin"},
-    {"origin": ORIGIN, "sec_fetch_site": "same-site"}, {"origin": ORIGIN, "sec_fetch_site": "cross-site"},
-    {"origin": ORIGIN, "sec_fetch_site": "none"}, {"origin": f"{ORIGIN}/"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"origin": "null"},
+        {"origin": "http://evil.example"},
+        {"origin": "http://localhost:8081"},
+        {"origin": "https://localhost:8080"},
+        {"origin": "http://localhost"},
+        {"sec_fetch_site": "same-origin"},
+        {"origin": ORIGIN, "sec_fetch_site": "same-site"},
+        {"origin": ORIGIN, "sec_fetch_site": "cross-site"},
+        {"origin": ORIGIN, "sec_fetch_site": "none"},
+        {"origin": f"{ORIGIN}/"},
+    ],
+)
 def test_a_post_from_another_page_is_refused(headers):
     refusal = check(request("POST", **headers), PORT)
     assert refusal
@@ -76,11 +106,22 @@ def test_two_ways_to_say_how_long_a_body_is_are_refused():
     assert refusal.status.startswith("400")
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [
-    ("GET", "/", 401), ("GET", "/unlock", 200), ("GET", "/static/app.js", 200), ("GET", "/static/none", 404),
-    ("GET", "/nowhere", 404), ("POST", "/", 405), ("OPTIONS", "/", 405), ("POST", "/lock", 401), ("HEAD", "/", 401),
-    ("GET", "/items/zz", 401), ("POST", "/unlock", 400),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 401),
+        ("GET", "/unlock", 200),
+        ("GET", "/static/app.js", 200),
+        ("GET", "/static/none", 404),
+        ("GET", "/nowhere", 404),
+        ("POST", "/", 405),
+        ("OPTIONS", "/", 405),
+        ("POST", "/lock", 401),
+        ("HEAD", "/", 401),
+        ("GET", "/items/zz", 401),
+        ("POST", "/unlock", 400),
+    ],
+)
 def test_every_answer_has_every_header(stranger, method, path, status):
     headers = {"Origin": ORIGIN} if method == "POST" else {}
     answer = stranger._ask(method, path, {"username": "nobody"} if path == "/unlock" else None, headers)
@@ -104,8 +145,14 @@ def test_a_crash_has_the_headers_too_and_tells_nothing(app: Flask, caplog):
 
 def test_the_policy_lets_nothing_inline_run_and_no_page_frame_us():
     assert "unsafe" not in POLICY
-    for part in ("default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'",
-                 "base-uri 'none'", "require-trusted-types-for 'script'"):  # fmt: skip
+    for part in (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "require-trusted-types-for 'script'",
+    ):
         assert part in POLICY
 
 

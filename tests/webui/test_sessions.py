@@ -14,13 +14,26 @@ from webui.delays import delay
 from webui.sessions import ABSOLUTE_S, MAX_SESSIONS, Sessions
 
 PERSONAL = ("Netflix", "anna@example.org", CANARY, "Personal", "Anna")
-PATHS = ("/", "/bin", "/items/new", "/vaults", "/import", "/devices", "/devices/invitation", "/health", "/live",
-         "/join/state", "/?q=Netflix")  # fmt: skip
+PATHS = (
+    "/",
+    "/bin",
+    "/items/new",
+    "/vaults",
+    "/import",
+    "/devices",
+    "/devices/invitation",
+    "/health",
+    "/live",
+    "/join/state",
+    "/?q=Netflix",
+)
 
 
 @pytest.fixture
 def netflix(vaults, personal) -> str:
-    return vaults.create_item(personal, {"label": "Netflix", "username": "anna@example.org", "password": CANARY})
+    return vaults.create_item(
+        personal, {"label": "Netflix", "username": "anna@example.org", "password": CANARY}
+    )
 
 
 def pages_of(item_id: str) -> tuple[str, ...]:
@@ -146,8 +159,21 @@ def test_locking_forgets_and_the_back_button_finds_nothing(desk, anna, netflix):
     assert again.headers["Cache-Control"] == "no-store"
 
 
-def test_wrong_passwords_wait_longer_each_time_and_a_restart_does_not_help(desk, stranger, clock, monkeypatch):
-    assert [delay(failures) for failures in (0, 1, 2, 3, 4, 5, 6, 12, 99, 10**6)] == [0, 0, 0, 1, 2, 4, 8, 300, 300, 300]
+def test_wrong_passwords_wait_longer_each_time_and_a_restart_does_not_help(
+    desk, stranger, clock, monkeypatch
+):
+    assert [delay(failures) for failures in (0, 1, 2, 3, 4, 5, 6, 12, 99, 10**6)] == [
+        0,
+        0,
+        0,
+        1,
+        2,
+        4,
+        8,
+        300,
+        300,
+        300,
+    ]
     store = desk.replica.store
     for _ in range(6):
         desk.delays.failed(store, USERNAME)
@@ -178,7 +204,10 @@ def test_made_up_names_share_one_count(desk):
 
 def test_a_wrong_name_and_a_wrong_password_are_told_alike(stranger, caplog):
     caplog.set_level(logging.DEBUG)
-    wrong = [stranger.post("/unlock", {"username": name, "password": "not-the-password-17"}) for name in (USERNAME, "nobody")]
+    wrong = [
+        stranger.post("/unlock", {"username": name, "password": "not-the-password-17"})
+        for name in (USERNAME, "nobody")
+    ]
     assert [answer.status_code for answer in wrong] == [403, 403]
     assert wrong[0].text == wrong[1].text
     assert "not-the-password-17" not in caplog.text + wrong[0].text

@@ -34,8 +34,14 @@ class Wire:
 
     def ask(self, method: str, path: str, body: str = "", **more: str) -> tuple[int, dict[str, str], str]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        headers = {"Host": f"localhost:{self.port}", "Origin": f"http://localhost:{self.port}", "Cookie": self.cookie,
-                   "X-Kinring-Token": self.token, "Content-Type": FORM, **more}  # fmt: skip
+        headers = {
+            "Host": f"localhost:{self.port}",
+            "Origin": f"http://localhost:{self.port}",
+            "Cookie": self.cookie,
+            "X-Kinring-Token": self.token,
+            "Content-Type": FORM,
+            **more,
+        }
         try:
             connection.request(method, path, body or None, headers)
             answer = connection.getresponse()
@@ -102,8 +108,11 @@ def test_it_stops_though_a_stream_is_open(folder):
         wire = Wire(port)
         wire.sign_in()
         stream = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-        stream.request("GET", "/live", headers={"Host": f"localhost:{port}", "Cookie": wire.cookie,
-                                                "X-Kinring-Token": wire.token})  # fmt: skip
+        stream.request(
+            "GET",
+            "/live",
+            headers={"Host": f"localhost:{port}", "Cookie": wire.cookie, "X-Kinring-Token": wire.token},
+        )
         answer = stream.getresponse()
         assert answer.read1(100).startswith(b": open")
         os.kill(pid, signal.SIGTERM)
@@ -118,7 +127,9 @@ def test_the_child_does_not_outlive_its_keeper(folder):
         (child,) = children(pid)
         os.kill(pid, signal.SIGKILL)
         deadline = time.monotonic() + 10
-        while Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text().split()[2]:
+        while (
+            Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text().split()[2]
+        ):
             assert time.monotonic() < deadline
             time.sleep(0.02)
 
@@ -154,24 +165,38 @@ def test_it_listens_on_loopback_alone(page):
     assert set(at) <= {"0100007F", "00000000000000000000000001000000"}
 
 
-@pytest.mark.parametrize(("request_", "allowed"), [
-    ("POST /unlock HTTP/1.1\r\nHost: {host}\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", (400,)),
-    ("GET / HTTP/1.1\nHost: {host}\n\n", (400,)),
-    ("GET / HTTP/1.1\r\nHost: {host}\r\nHost: evil.example\r\n\r\n", (400, 421)),
-    ("GET / HTTP/1.1\r\nHost: localhost:1@evil\r\n\r\n", (400, 421)),
-    ("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n", (400,)),
-    ("GET //evil.example/ HTTP/1.1\r\nHost: {host}\r\n\r\n", (400, 401, 404)),
-    ("GET / HTTP/1.1\r\n\r\n", (400, 421)),
-    ("GET / HTTP/1.0\r\n\r\n", (400, 421)),
-    ("OPTIONS * HTTP/1.1\r\nHost: {host}\r\n\r\n", (400, 405)),
-    ("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n", (400, 405)),
-    ("GET /%00 HTTP/1.1\r\nHost: {host}\r\n\r\n", (400, 401, 404)),
-    ("GET /static/../app.py HTTP/1.1\r\nHost: {host}\r\n\r\n", (400, 404)),
-    ("GET /static/%2e%2e%2fapp.py HTTP/1.1\r\nHost: {host}\r\n\r\n", (400, 404)),
-    ("POST /unlock HTTP/1.1\r\nHost: {host}\r\nContent-Length: -1\r\n\r\n", (400,)),
-    ("POST /unlock HTTP/1.1\r\nHost: {host}\r\nContent-Length: x\r\n\r\n", (400, 403)),
-    ("GET / HTTP/1.1\r\nHost: {host}\r\nX: " + "a" * 20_000 + "\r\n\r\n", (400, 413, 414, 431)),
-], ids=lambda value: repr(value)[:50] if isinstance(value, str) else "")  # fmt: skip
+@pytest.mark.parametrize(
+    ("request_", "allowed"),
+    [
+        (
+            "POST /unlock HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nContent-Length: 4\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            (400,),
+        ),
+        ("GET / HTTP/1.1\nHost: {host}\n\n", (400,)),
+        ("GET / HTTP/1.1\r\nHost: {host}\r\nHost: evil.example\r\n\r\n", (400, 421)),
+        ("GET / HTTP/1.1\r\nHost: localhost:1@evil\r\n\r\n", (400, 421)),
+        ("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n", (400,)),
+        ("GET //evil.example/ HTTP/1.1\r\nHost: {host}\r\n\r\n", (400, 401, 404)),
+        ("GET / HTTP/1.1\r\n\r\n", (400, 421)),
+        ("GET / HTTP/1.0\r\n\r\n", (400, 421)),
+        ("OPTIONS * HTTP/1.1\r\nHost: {host}\r\n\r\n", (400, 405)),
+        ("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n", (400, 405)),
+        ("GET /%00 HTTP/1.1\r\nHost: {host}\r\n\r\n", (400, 401, 404)),
+        ("GET /static/../app.py HTTP/1.1\r\nHost: {host}\r\n\r\n", (400, 404)),
+        ("GET /static/%2e%2e%2fapp.py HTTP/1.1\r\nHost: {host}\r\n\r\n", (400, 404)),
+        (
+            "POST /unlock HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nContent-Length: -1\r\n\r\n",
+            (400,),
+        ),
+        (
+            "POST /unlock HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nContent-Length: x\r\n\r\n",
+            (400,),
+        ),
+        ("GET / HTTP/1.1\r\nHost: {host}\r\nX: " + "a" * 20_000 + "\r\n\r\n", (400, 413, 414, 431)),
+    ],
+    ids=lambda value: repr(value)[:50] if isinstance(value, str) else "",
+)
 def test_smuggled_and_malformed_requests_are_refused(page, request_, allowed):
     answer = raw(page.port, request_.replace("{host}", f"localhost:{page.port}").encode())
     statuses = [int(found) for found in re.findall(rb"HTTP/1\.[01] (\d{3}) ", answer)]
@@ -197,7 +222,8 @@ def test_many_at_once_see_whole_pages(page):
 
     def visit() -> None:
         for path in ("/", "/health", "/vaults", "/devices"):
-            results.append(page.ask("GET", path)[0])
+            status, _, _ = page.ask("GET", path)
+            results.append(status)
 
     visitors = [threading.Thread(target=visit) for _ in range(8)]
     for visitor in visitors:
