@@ -357,6 +357,7 @@ def test_a_running_node_is_told_of_what_was_saved(locked, short):
         home.run("get-vaults")
         home.run("create-vault", "--title", "New")
         home.run("status")
+        home.run("status")
         said = [bytes.fromhex(process.stdout.readline().decode()) for _ in range(2)]
         assert [b"changed" in words for words in said] == [True, False]
         assert b"ping" in said[1], "status asks whether a node runs"

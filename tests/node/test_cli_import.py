@@ -9,6 +9,7 @@ import signal
 import pytest
 
 from node import samples
+from node.cli.imports import _progress, _stopped_by_ctrl_c
 from tests.node.cli_home import ROOT
 from tests.node.test_cli_people import Terminal
 
@@ -107,6 +108,17 @@ def test_ctrl_c_keeps_what_was_counted(home, many):
     assert f"imported {saved}," in summary
     rest = home.run("import-accounts", "--in-path", str(many), "--json").json
     assert (rest["imported"], rest["duplicate"], rest["failed"]) == (6000 - saved, saved, 0)
+
+
+def test_the_first_ctrl_c_asks_and_the_second_insists():
+    before = signal.getsignal(signal.SIGINT)
+    with _stopped_by_ctrl_c() as stop, _progress(stop) as progress:
+        assert progress(256, 1000) is False
+        signal.raise_signal(signal.SIGINT)
+        assert progress(512, 1000) is True
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_kill_keeps_whole_batches(home, many):
