@@ -38,9 +38,13 @@ from replication.entry import (
 from replication.log import Row, sign_frontier
 from replication.membership import (
     ADMIN,
+    DEVICE,
     FOUND,
+    PERMIT,
     PERSON,
     SHARED,
+    SUITE,
+    UNLOCK,
     VAULT,
     device_proof,
     family_id,
@@ -342,11 +346,40 @@ def membership() -> dict[str, Any]:
         },
         "family": family.hex(),
         "proofs": {name: message.hex() for name, message in messages.items()},
+        "invalid": [
+            {"name": name, "body": encode(body).hex(), "reason": reason}
+            for name, (body, reason) in _powerless().items()
+        ],
         "founding": {
             "log": header.log.hex(),
             "statements": [encode(s).hex() for s in found],
             "hashes": [h.hex() for h in statement_hashes(header, found)],
         },
+    }
+
+
+def _powerless() -> dict[str, tuple[list[Any], str]]:
+    """Statements of the founder, right after the founding, that have no effect."""
+    device = [DEVICE, LAPTOP.id, LAPTOP.box_key, LEAF, 0, fixed(16), fixed(48), fixed(64)]
+    return {
+        "unknown number": ([13], "unknown statement"),
+        "a part less": ([PERSON, ADMIN], "shape"),
+        "a part more": ([PERSON, ADMIN, fixed(16), 0], "shape"),
+        "role true": ([PERSON, True, fixed(16)], "shape"),
+        "nonce of 15 bytes": ([PERSON, ADMIN, fixed(15)], "shape"),
+        "number of 2^32": ([VAULT, 1 << 32, fixed(16)], "shape"),
+        "a list in place of bytes": ([PERMIT, [fixed(32)]], "shape"),
+        "founded again": (
+            [FOUND, ANNA.box_key, Author("recovery").id, fixed(32)],
+            "founds only at the start",
+        ),
+        "the founder again": ([PERSON, ADMIN, fixed(16)], "founder admitted already"),
+        "a device of nobody": (device, "unknown owner"),
+        "leaf of 63 bytes": ([*device[:3], fixed(63), *device[4:]], "shape"),
+        "role of a device": ([*device[:4], 2, *device[5:]], "unknown role"),
+        "a permit for nothing": ([PERMIT, LAPTOP.id], "unknown device"),
+        "suite of no vault": ([SUITE, fixed(16), 1, [1, 2], 1], "not the owner"),
+        "another's wrap": ([UNLOCK, fixed(16), fixed(64), b""], "another person's"),
     }
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from replication.encoding import MAX_BYTES, MAX_DEPTH, decode, encode
 from replication.errors import Malformed
+from tests.make_vectors import MADE
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "encoding.json").read_text())
 
@@ -119,3 +120,9 @@ def test_depth_ends_where_it_is_said_to():
         deepest = b"\x81" + deepest
     assert kind_of(deepest) == "cbor"
     assert deepest.count(b"\x81") == MAX_DEPTH + 1
+
+
+@pytest.mark.parametrize("make", MADE, ids=lambda make: make.__name__)
+def test_the_code_still_writes_the_vectors(make):
+    kept = Path(__file__).parent.parent / "vectors" / f"{make.__name__}.json"
+    assert json.loads(kept.read_text("utf-8")) == make()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replication.encoding import encode
+from replication.encoding import decode, encode
 from replication.membership import (
     ADMIN,
     BLIND,
@@ -33,11 +35,14 @@ from replication.membership import (
     Membership,
     Statement,
     Vault,
+    device_proof,
     family_id,
+    keyholder_proof,
     self_admission,
 )
 from tests.kin import BOX, Author, Statements, add_keyholder, admit_device
 
+VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "membership.json").read_text())
 ANNA, BEN, CLEO = Author("anna"), Author("ben"), Author("cleo")
 LAPTOP, PHONE, PI = Author("annas laptop"), Author("bens phone"), Author("pi")
 FOUNDING: list[Any] = [FOUND, ANNA.box_key, Author("recovery").id, b"N" * 32]
@@ -384,6 +389,34 @@ def test_what_has_no_effect_says_so_and_keeps_what_follows_in_place(home: Home, 
     assert encode_state(home.membership) == before
     assert home.batches[-1][0].hash in home.membership
     assert home.add(BEN, [VAULT, PRIVATE, b"y" * 16]) == [""]
+
+
+# Vectors
+
+
+def test_the_vectors_formulas_hold():
+    keys = {name: bytes.fromhex(text) for name, text in VECTORS["keys"].items()}
+    family = family_id(keys["keyholder"], keys["keyholder_box"], keys["recovery"], keys["nonce"])
+    assert family.hex() == VECTORS["family"]
+    device = (keys["device"], keys["device_box"], keys["leaf"])
+    holder = (keys["keyholder"], keys["keyholder_box"])
+    assert {name: bytes.fromhex(text) for name, text in VECTORS["proofs"].items()} == {
+        "device": device_proof(family, *device),
+        "keyholder": keyholder_proof(family, keys["person"], keys["device"], *holder),
+        "self admission": self_admission(family, *holder),
+    }
+    made = Statements(family).make(ANNA, *map(decode, map(bytes.fromhex, VECTORS["founding"]["statements"])))
+    assert [s.body[0] for s in made] == [FOUND, PERSON]
+    it = Statements(family)
+    assert it.add(ANNA, *(s.body for s in made)) == ["", ""]
+
+
+@pytest.mark.parametrize("vector", VECTORS["invalid"], ids=lambda v: v["name"])
+def test_a_powerless_vector_says_why(vector):
+    it = Statements(bytes.fromhex(VECTORS["family"]))
+    founding = [decode(bytes.fromhex(text)) for text in VECTORS["founding"]["statements"]]
+    body = decode(bytes.fromhex(vector["body"]))
+    assert it.add(ANNA, *founding, body) == ["", "", vector["reason"]]
 
 
 # Odd statements
