@@ -151,8 +151,8 @@ def _random(policy: Policy, random_bytes: RandomBytes) -> Generated:
 
     def block(first: int, length: int, count: int) -> int:
         """Those of them with so many characters of the kind `first`."""
-        letters = len(kinds[first][0])
-        return comb(length, count) * letters**count * ways(first + 1, length - count)
+        texts: int = len(kinds[first][0]) ** count
+        return comb(length, count) * texts * ways(first + 1, length - count)
 
     left = policy.lengths()[1]
     bits = log2(ways(0, left))
@@ -238,8 +238,8 @@ def _of_words(policy: Policy, random_bytes: RandomBytes) -> Generated:
     digits, specials = _allowed(string.digits, policy), _allowed(SPECIAL, policy)
 
     def all_of(shape: _Shape) -> int:
-        joints = len(shape.joiner or " ") ** (shape.words - 1)
-        around = joints * len(digits) ** shape.digits * len(specials) ** shape.specials
+        joints: int = len(shape.joiner or " ") ** (shape.words - 1)
+        around: int = joints * len(digits) ** shape.digits * len(specials) ** shape.specials
         return rows.ways(shape.words, shape.low, shape.high) * around
 
     shape = _best([_shape(policy, count, digits, specials) for count in range(2, LIMIT // 4 + 1)], all_of)

@@ -182,10 +182,7 @@ def _number(given: dict[str, str], name: str, default: int) -> int:
 
 
 def write_url(otp: Otp) -> str:
-    """The otpauth:// URL that other programs read too. It holds the secret. Raises Malformed `url` for an
-    issuer with a colon, which would part elsewhere when read, and `size`."""
-    if ":" in otp.issuer:
-        raise Malformed("url", "an issuer has no colon")
+    """The otpauth:// URL that other programs read too. It holds the secret. Raises Malformed `size`."""
     parameters = {"secret": encode_base32(otp.secret)}
     if otp.issuer:
         parameters["issuer"] = otp.issuer
@@ -199,9 +196,9 @@ def write_url(otp: Otp) -> str:
     if otp.kind == "steam":
         parameters["encoder"] = "steam"
     kind = "hotp" if otp.kind == "hotp" else "totp"
-    label = quote(otp.account, safe="")
-    if otp.issuer or ":" in otp.account:
-        label = f"{quote(otp.issuer, safe='')}:{label}"
+    # The label parts at its first colon, written out or not: an issuer that has one stands in `issuer` alone.
+    prefix = "" if ":" in otp.issuer else quote(otp.issuer, safe="")
+    label = f"{prefix}:{quote(otp.account, safe='')}"
     url = f"otpauth://{kind}/{label}?{urlencode(parameters, quote_via=quote)}"
     if len(url) > MAX_TEXT:
         raise Malformed("size")

@@ -59,6 +59,12 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "restore": ("node.cli.history:restore", "Write an earlier value of a field again."),
         "conflicts": ("node.cli.history:conflicts", "List fields that two people changed apart."),
     },
+    "Passwords and codes": {
+        "generate-password": ("node.cli.tools:generate_password", "Make a password."),
+        "password-strength": ("node.cli.tools:password_strength", "Show how strong a password is."),
+        "generate-otp": ("node.cli.tools:generate_otp", "Show the code of a one-time secret."),
+        "generate-account-otp": ("node.cli.tools:generate_account_otp", "Show an account's one-time code."),
+    },
 }
 """Section to command to (module:function, short help)."""
 
