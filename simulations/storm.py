@@ -10,6 +10,7 @@ from replication.encoding import encode
 from replication.entry import make_dot
 from replication.membership import OWNS, READER, READS, WRITER, WRITES
 from replication.messages import ENTRIES
+from replication.replica import EntryInfo
 from simulations.household import FIELDS, FORM_NAMES, TAG_NAMES, Desk, Holder, Identity, found, let_in
 from simulations.network import ATTACKERS
 from simulations.store import SimulatedStore
@@ -43,9 +44,17 @@ def admit(
     """A further device: the person's own (`role` None), a new person's, or a blind one."""
     identity = Identity.make(world.random.randbytes)
     holder = None if blind else Holder.make(world.random.randbytes)
-    if not world.act(at, "admit", lambda: [desk.admit(identity, holder, world.discovery, role)]):
+    admissions: list[EntryInfo] = []
+
+    def action() -> list[EntryInfo]:
+        admissions.append(desk.admit(identity, holder, world.discovery, role))
+        return admissions
+
+    if not world.act(at, "admit", action) and not admissions:
         return None
-    return world.add(name, identity, [holder] if holder else [], family=at.node.family)
+    device = world.add(name, identity, [holder] if holder else [], family=at.node.family)
+    device.admission = admissions[0].hash
+    return device
 
 
 def share(world: World, device: Device, desk: Desk, right: int | None = None) -> None:

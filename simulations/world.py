@@ -37,6 +37,8 @@ class Device:
     up: bool = False
     drawer: bool = False
     """Not to be had before the calm."""
+    admission: bytes = b""
+    """The entry that admitted it."""
     promised: set[bytes] = field(default_factory=set)
     """Entries that this device acknowledged, to its people or to a peer."""
     desks: list[Desk] = field(default_factory=list)
@@ -191,14 +193,31 @@ class World:
         old = device.disk
         device.disk = Disk(snapshot.content)
         device.promised = device.disk.hashes()
-        elsewhere = set[bytes]().union(*(other.disk.hashes() for other in self.devices))
-        self.oracle.forget(sorted(set(self.oracle.entries) & old.hashes() - elsewhere))
+        self._lose(old.hashes())
         old.discard()
         if known:
             device.mark = self.random.randbytes(16)
         else:
             self.may_fork |= {holder.id for holder in device.holders}
         self.restart(device)
+
+    def _lose(self, gone: set[bytes]) -> None:
+        """What stood on a disk that is gone and nowhere else is lost. A device whose admission was is
+        nobody's: no other device would let it connect, so it leaves with what it alone holds."""
+        elsewhere = set[bytes]().union(*(other.disk.hashes() for other in self.devices))
+        lost = set(self.oracle.entries) & gone - elsewhere
+        self.oracle.forget(sorted(lost))
+        for orphan in [device for device in self.devices if device.admission in lost]:
+            if orphan not in self.devices:
+                continue
+            self.trace("orphan", orphan.name)
+            if orphan.up:
+                self._close(orphan)
+            orphan.drawer = True
+            self.devices.remove(orphan)
+            self.snapshots = [snapshot for snapshot in self.snapshots if snapshot.device is not orphan]
+            self._lose(orphan.disk.hashes())
+            orphan.disk.discard()
 
     def clone(self, snapshot: Snapshot, *, known: bool) -> Device:
         """A second machine with the same store, keys and people, both of them going on."""
