@@ -43,7 +43,7 @@ FLAGS = (
     "--disable-domain-reliability",
     "--no-default-browser-check",
     "--disable-features=OptimizationHints,MediaRouter,Translate",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
+    "--host-resolver-rules=MAP evil.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 )
 WIDTHS = {"phone": (360, 740), "tablet": (768, 1024), "desk": (1280, 860)}
 
@@ -108,12 +108,12 @@ def page_process(folder: Path, *, port: int = 0, log: Path | None = None) -> Ite
 
 
 @contextmanager
-def chromium(*more: str) -> Iterator[Browser]:
+def chromium() -> Iterator[Browser]:
     path = next(
         found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))
     )
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=[*FLAGS, *more])
+        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
         try:
             yield browser
         finally:

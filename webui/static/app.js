@@ -19,7 +19,7 @@ const token = () => sessionStorage.getItem(TOKEN);
 
 others.onmessage = ({ data }) => {
   if (data.ask && token()) others.postMessage({ token: token() });
-  if (data.locked && token()) leave();
+  if (data.locked && $("#page").dataset.signed) leave();
 };
 
 function askOthers() {
@@ -33,6 +33,7 @@ function askOthers() {
 
 function leave() {
   sessionStorage.removeItem(TOKEN);
+  others.postMessage({ locked: true });
   location.replace("/unlock");
 }
 
@@ -44,7 +45,6 @@ async function request(url, { body, background } = {}) {
   if (fresh) sessionStorage.setItem(TOKEN, fresh);
   if (response.status === 401) {
     sessionStorage.setItem("next", location.pathname);
-    if (token()) others.postMessage({ locked: true });
     leave();
     return new Promise(() => {}); // the page is going away
   }
@@ -72,6 +72,7 @@ function keepAsking() { // where the server waits for another device
 async function show(response, { push = true } = {}) {
   const page = parse(await response.text());
   const next = $("#page", page);
+  if (response.redirected && new URL(response.url).pathname === "/unlock") return leave();
   if ("frame" in next.dataset) {
     const wanted = sessionStorage.getItem("next") ?? "/";
     sessionStorage.removeItem("next");
@@ -286,7 +287,7 @@ async function listen() {
     } catch { pause = 1000; }
     await new Promise((resolve) => setTimeout(resolve, pause));
   }
-  listening = false;
+  leave(); // another tab locked, and took the token along
 }
 
 if ("frame" in $("#page").dataset) {
@@ -294,5 +295,5 @@ if ("frame" in $("#page").dataset) {
     const given = await askOthers();
     if (given) sessionStorage.setItem(TOKEN, given);
   }
-  token() ? await visit(location.href, { push: false }) : leave();
+  token() ? await visit(location.href, { push: false }) : location.replace("/unlock");
 } else remember();
