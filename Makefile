@@ -8,7 +8,7 @@ SEEDS := 200
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(UPGRADE)
 
-.PHONY: setup run test lint types tests simulate planted bench lock package clean
+.PHONY: setup run test lint types tests pages simulate planted bench lock package clean
 
 setup: .venv/runtime.stamp
 
@@ -30,6 +30,10 @@ types: .venv/test.stamp
 # pytest-randomly shuffles; its first lines print the seed that repeats the order (-p randomly_seed=N).
 tests: .venv/test.stamp
 	$(BIN)/python -m pytest -q -n auto
+
+# A picture of every page at three widths in two themes; needs Chromium.
+pages: .venv/test.stamp
+	$(BIN)/python -m tests.e2e.pages $(or $(INTO),build/pages)
 
 simulate: setup
 	$(BIN)/python -m simulations --seeds $(SEEDS)
