@@ -99,6 +99,7 @@ def test_a_clock_in_2099_shows_first_and_loses_nothing():
 def test_a_tag_put_on_and_taken_off_apart_is_there():
     assert read(BASE_OP, op(TAGS, False, 1, 2, "a")).tags == ["b"]
     assert read(BASE_OP, op(TAGS, False, 1, 2, "a"), op(TAGS, True, 1, 3, "a")).tags == ["a", "b"]
+    assert read(BASE_OP, op(TAGS, False, 9, 3, "a"), op(TAGS, True, 1, 2, "a")).tags == ["a", "b"]
     assert read(BASE_OP, op(TAGS, True, 1, 2, "c")).tags == ["a", "b", "c"]
 
 

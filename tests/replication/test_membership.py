@@ -320,6 +320,9 @@ def test_an_epoch_names_those_before_it(home: Home):
     assert home.add(ANNA, first) == ["names no epoch before"]
     first[2] = [b"?" * 32]
     assert home.add(ANNA, first) == ["unknown epoch"]
+    unknown = home.next_epoch()
+    unknown[5] = [[b"?" * 32, BOX]]
+    assert home.add(ANNA, unknown) == ["unknown epoch"]
     first[2] = [home.epoch, home.epoch]
     assert home.add(ANNA, first) == ["shape"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -281,6 +282,15 @@ def test_signed_frontiers_are_handed_on_and_the_newest_stays(one: Replica, famil
     assert two.signed_frontiers()[family.laptop.id].count == 2
 
 
+def test_a_frontier_that_the_device_did_not_sign_ends_the_connection(one: Replica, family: Family):
+    two = copy(one, "two")
+    signed = one.sign_frontier(family.laptop.id, family.laptop.sign, 5)
+    session, _ = level(two, copy(two, "three"))
+    with pytest.raises(RemoteProtocolError, match="signature"):
+        session.receive_message(write_message(Frontiers((replace(signed, count=9).to_wire(),))), 0)
+    assert two.signed_frontiers() == {}
+
+
 def test_a_frontier_of_a_device_admitted_late_waits_for_its_admission(one: Replica, family: Family):
     for number in range(12):
         write(one, family.anna, family.vault, f"t{number}", "x" * 60_000)
@@ -321,3 +331,15 @@ def test_forked_logs_are_exchanged_whole(one: Replica, family: Family):
     assert len({row.log for row in one.frontier()}) == 2
     sync(one, late)
     assert late.table() == one.table()
+
+
+def test_a_fork_that_shows_while_two_are_connected_reaches_both(one: Replica, family: Family):
+    twin = copy(one, "twin")
+    twin.store.run("INSERT INTO own_logs SELECT author, log FROM logs")
+    left, right = level(one, twin)
+    for number in range(2):
+        write(one, family.anna, family.vault, f"a{number}", "here")
+        write(twin, family.anna, family.vault, f"b{number}", "there")
+    exchange(left, right)
+    assert one.table() == twin.table()
+    assert set(shown(one)) == {"a0", "a1", "b0", "b1"}
