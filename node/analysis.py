@@ -1,6 +1,6 @@
 """What a password is worth: the entropy figure of the documents, and zxcvbn's estimate beside it.
 
-The figure knows nothing of words: it calls "Password1234!" strong. The score is what to go by.
+The figure knows nothing of words: it calls "Password12345!" strong. The score is what to go by.
 """
 
 from __future__ import annotations

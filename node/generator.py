@@ -244,7 +244,7 @@ def _of_words(policy: Policy, random_bytes: RandomBytes) -> Generated:
 
     shape = _best([_shape(policy, count, digits, specials) for count in range(2, LIMIT // 4 + 1)], all_of)
     if shape is None:
-        raise _impossible("two words do not fit into it", "ask for random characters, or raise max_length")
+        raise _impossible("no row of two or more words fits", "raise max_length or ask for random ones")
 
     def some(alphabet: str, count: int) -> str:
         return "".join(alphabet[below(len(alphabet), random_bytes)] for _ in range(count))
