@@ -337,9 +337,11 @@ def test_a_fork_that_shows_while_two_are_connected_reaches_both(one: Replica, fa
     twin = copy(one, "twin")
     twin.store.run("INSERT INTO own_logs SELECT author, log FROM logs")
     left, right = level(one, twin)
-    for number in range(2):
-        write(one, family.anna, family.vault, f"a{number}", "here")
+    write(one, family.anna, family.vault, "a0", "here")
+    for number in range(3):
         write(twin, family.anna, family.vault, f"b{number}", "there")
+    for message in right.messages_to_send(0):  # the longer branch comes before ours is sent
+        left.receive_message(message, 0)
     exchange(left, right)
     assert one.table() == twin.table()
-    assert set(shown(one)) == {"a0", "a1", "b0", "b1"}
+    assert set(shown(twin)) == {"a0", "b0", "b1", "b2"}
