@@ -155,7 +155,7 @@ def join_start() -> BaseResponse:
     desk.joining = Joining(desk.folder, desk.runtime, request.form.get("invitation", "").strip(),
                            request.form.get("device", "").strip()[:64] or device_name())  # fmt: skip
     desk.joining.start()
-    page = Response(render_template("joining.html", joining=desk.joining))
+    page = Response(render_template("frame.html", next="/join/state"))
     return _with_session(page, desk.sessions.begin(b""))
 
 
@@ -176,4 +176,4 @@ def join_finish() -> BaseResponse:
     if unlocked is None:
         raise KinringError("this device has not joined yet", "wait for the other device", ExitCode.CONFLICT)
     desk.joining = None
-    return _with_session(Response(render_template("frame.html")), desk.begin(unlocked))
+    return _with_session(Response(render_template("frame.html", next="/")), desk.begin(unlocked))

@@ -69,12 +69,12 @@ function keepAsking() { // where the server waits for another device
   if ($("[data-poll]")) poll = setTimeout(refresh, 1000);
 }
 
-async function show(response, { push = true } = {}) {
+async function show(response, { push = true, keep = false } = {}) {
   const page = parse(await response.text());
   const next = $("#page", page);
   if (response.redirected && new URL(response.url).pathname === "/unlock") return leave();
   if ("frame" in next.dataset) {
-    const wanted = sessionStorage.getItem("next") ?? "/";
+    const wanted = next.dataset.frame || sessionStorage.getItem("next") || "/";
     sessionStorage.removeItem("next");
     return visit(wanted, { replace: true });
   }
@@ -82,7 +82,7 @@ async function show(response, { push = true } = {}) {
   $("#page").replaceWith(document.adoptNode(next));
   const url = new URL(response.url);
   url.searchParams.delete("said");
-  if (url.href !== location.href) history[push ? "pushState" : "replaceState"](null, "", url);
+  if (url.href !== location.href && !keep) history[push ? "pushState" : "replaceState"](null, "", url);
   scrollTo(0, 0);
   remember();
   const message = $("[data-said]");
@@ -138,7 +138,7 @@ async function submit(form, submitter) {
   for (const button of $$("button", form)) button.disabled = true;
   try {
     const response = await request(form.action, { body: data });
-    if (response.ok || !alert) return await show(response);
+    if (response.ok || !alert) return await show(response, { keep: !response.redirected });
     const page = parse(await response.text());
     alert.textContent = [...$$(".told", page)].map((line) => line.textContent).join(" ");
     alert.hidden = false;
