@@ -91,7 +91,7 @@ def page_process(folder: Path, *, port: int = 0, log: Path | None = None) -> Ite
     """(port, pid) of a running page of this folder. It is stopped when the block ends."""
     told = runtime_folder(folder) / "page.json"
     command = [sys.executable, "-m", "webui.start", "--data-dir", str(folder), "--http-port", str(port)]
-    output = log.open("ab") if log else None
+    output = log.open("ab") if log else subprocess.DEVNULL
     child = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
     try:
         deadline = time.monotonic() + 30
@@ -103,7 +103,7 @@ def page_process(folder: Path, *, port: int = 0, log: Path | None = None) -> Ite
     finally:
         child.terminate()
         child.wait(10)
-        if output:
+        if not isinstance(output, int):
             output.close()
 
 
