@@ -63,8 +63,8 @@ def test_devices_on_one_cable_find_one_another_and_the_wire_names_nobody(trio_of
     with cable() as (here, there):
         words = [*here, sys.executable, "-c", TAP, "home", str(capture)]
         tap = subprocess.Popen(words, stdout=subprocess.PIPE)
+        assert tap.stdout
         try:
-            assert tap.stdout
             assert tap.stdout.readline() == b"listening\n"
             laptop.inside, desktop.inside = here, there
             laptop.up(mdns="lan")
@@ -82,8 +82,7 @@ def test_devices_on_one_cable_find_one_another_and_the_wire_names_nobody(trio_of
         finally:
             tap.kill()
             tap.wait()
-            if tap.stdout:
-                tap.stdout.close()
+            tap.stdout.close()
     wire = capture.read_bytes()
     assert len(first) >= 2
     assert len(second) > len(first), "the restarted node kept its name"

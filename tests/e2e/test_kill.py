@@ -12,6 +12,7 @@ import random
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -265,7 +266,7 @@ def test_a_pairing_that_is_killed_at_its_end_leaves_nothing_or_a_device_that_can
         pairing.end()
         if new.replica.last_id():  # admitted, and its copy has begun: it goes on by itself
             new.meets(laptop)
-            until(lambda new=new: same(laptop, new), "the copy did not go on")
+            until(partial(same, laptop, new), "the copy did not go on")
             can_open(laptop, new)
             again = new.join(pairing.text).end()
             assert again.code == ExitCode.CONFLICT
