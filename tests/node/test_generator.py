@@ -166,6 +166,13 @@ def test_the_shape_of_words(policy, shape):
     assert re.fullmatch(shape, generate(Policy(**policy), source()).password)
 
 
+def test_a_letter_whose_capital_is_ambiguous_stays_small():
+    policy, draw = Policy(exclude_ambiguous=True), source()
+    made = [generate(policy, draw).password for _ in range(300)]
+    assert {password[0] for password in made} > set("bdsACE")
+    assert all(counts(password)[0] == 1 for password in made)
+
+
 def test_a_length_left_out_gives_way():
     assert len(generate(Policy(random=True), source()).password) == 16
     assert len(generate(Policy(random=True, min_length=30), source()).password) == 30
@@ -178,6 +185,7 @@ def test_a_length_left_out_gives_way():
     [
         ({"min_length": 20, "max_length": 10}, "min_length is 20, but max_length is 10"),
         ({"min_digits": 5, "min_uppercase": 5, "max_length": 8}, "ask for 12 characters, but max_length"),
+        ({"random": True, "min_digits": 14}, "ask for 17 characters, but max_length is 16"),
         ({"max_length": 0}, "max_length is 0"),
         ({"max_length": 129}, "max_length is 129"),
         ({"min_digits": -1}, "min_digits is -1"),

@@ -96,6 +96,13 @@ def test_names_in_a_label():
     assert read_otp("otpauth://totp/anna?secret=JBSWY3DPEHPK3PXP").account == "anna"
 
 
+@pytest.mark.parametrize("issuer", ["", "Bank", "Bank: Town", ":", "a%3Ab"])
+@pytest.mark.parametrize("account", ["", "anna", "anna:home", "?#&+ü"])
+def test_names_with_signs_that_mean_something(issuer, account):
+    otp = Otp(b"secret", issuer=issuer, account=account)
+    assert read_otp(write_url(otp)) == otp
+
+
 def test_a_secret_is_not_shown_by_repr():
     assert repr(read_otp("JBSWY3DPEHPK3PXP")) == "<secret>"
 
