@@ -48,9 +48,13 @@ def run_page(
     with _listening(port) as sockets:
         port = sockets[0].getsockname()[1]
         told = runtime / PAGE_FILE
-        write_private(told, json.dumps({"port": port, "pid": os.getpid()}).encode())
+
+        def ready() -> None:
+            write_private(told, json.dumps({"port": port, "pid": os.getpid()}).encode())
+            on_ready(port)
+
         try:
-            _keep(folder, sockets, lambda: on_ready(port))
+            _keep(folder, sockets, ready)
         finally:
             told.unlink(missing_ok=True)
 
@@ -75,9 +79,8 @@ def _keep(folder: Path, sockets: list[socket.socket], on_ready: Callable[[], Non
                 on_ready()
                 code = _wait(child, stopping)
             if not stopping.is_set() and code != LOCKED_EXIT:
-                raise KinringError(
-                    "the page ended by itself", "see what it printed before this", ExitCode.FAILED
-                )
+                known = ExitCode(code) if code in set(ExitCode) - {ExitCode.OK} else ExitCode.FAILED
+                raise KinringError("the page ended by itself", "what it said stands above", known)
             on_ready = _nothing
     finally:
         for number, handler in before.items():

@@ -9,6 +9,8 @@ import re
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ import pytest
 
 from node.errors import ExitCode, KinringError
 from node.folders import runtime_folder
-from tests.e2e.pages import CANARY, PASSWORD, USERNAME, page_process
+from tests.e2e.pages import CANARY, PASSWORD, ROOT, USERNAME, page_process
 from webui.guard import HEADERS
 from webui.start import run_page
 
@@ -124,7 +126,8 @@ def test_it_stops_though_a_stream_is_open(folder):
 
 
 def test_the_child_does_not_outlive_its_keeper(folder):
-    with page_process(folder) as (_, pid):
+    with page_process(folder) as (port, pid):
+        assert Wire(port).ask("GET", "/unlock")[0] == 200
         (child,) = children(pid)
         os.kill(pid, signal.SIGKILL)
         deadline = time.monotonic() + 10
@@ -157,6 +160,15 @@ def test_a_taken_port_is_told_and_nothing_is_opened(folder, runtime, kind, addre
     assert refused.value.code is ExitCode.BUSY
     assert "--http-port" in refused.value.hint
     assert not (runtime / "page.json").exists()
+
+
+def test_a_damaged_store_is_told_by_the_command(folder, tmp_path):
+    (folder / "kinring.db").write_bytes(b"no database at all" * 500)
+    command = [sys.executable, "-m", "webui.start", "--data-dir", str(folder), "--http-port", "0"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+    assert ended.returncode == ExitCode.DAMAGED
+    assert "error: the store is damaged" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_it_listens_on_loopback_alone(page):
