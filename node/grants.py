@@ -7,8 +7,11 @@ what it is for stands inside it, and the entry's signature stands around it.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
 
@@ -19,6 +22,7 @@ from replication.errors import Malformed
 from replication.membership import EPOCH, GRANT, READS, State, Vault
 
 LABEL_GRANT: Final = b"kinring/1/grant"
+LABEL_EARLIER: Final = b"kinring/1/earlier-epoch"
 LABEL_DISCOVERY: Final = b"kinring/1/discovery-grant"
 
 
@@ -26,9 +30,7 @@ def _bound(label: bytes, parts: list[Any]) -> bytes:
     return tagged_hash(label, encode(parts))
 
 
-def seal_keys(
-    keys: VaultKeys, *, family: bytes, vault: bytes, recipient: bytes, box_key: bytes
-) -> bytes:
+def seal_keys(keys: VaultKeys, *, family: bytes, vault: bytes, recipient: bytes, box_key: bytes) -> bytes:
     """A sealed box for one recipient (keyholder or paper key id, 32 bytes). The key's commitment is inside
     what it is bound to, so it fits one epoch of one vault and nobody else."""
     context = _bound(LABEL_GRANT, [family, vault, keys.commitment(), recipient])
@@ -57,10 +59,48 @@ def open_keys(
 
 
 def epoch_statement(
-    family: bytes, vault: bytes, keys: VaultKeys, recipients: dict[bytes, bytes]
+    family: bytes,
+    vault: bytes,
+    keys: VaultKeys,
+    recipients: dict[bytes, bytes],
+    heads: Sequence[bytes] = (),
+    held: Mapping[bytes, VaultKeys] | None = None,
 ) -> list[Any]:
-    """The first epoch of a vault. `recipients` (id to X25519 key) are all who may read it then."""
-    return [EPOCH, vault, [], keys.commitment(), _boxes(family, vault, keys, recipients), []]
+    """A vault's first epoch, or one that follows `heads`, all that there are.
+
+    `recipients` (id to X25519 key) are all who may read it then. The keys of earlier epochs that are `held`
+    lie under the new one, so that who is given it reads what was written before.
+    """
+    wrapped = [
+        [epoch, _wrap_earlier(keys, held[epoch], family, vault, epoch)]
+        for epoch in sorted(held or ())
+        if held
+    ]
+    return [EPOCH, vault, sorted(heads), keys.commitment(), _boxes(family, vault, keys, recipients), wrapped]
+
+
+def _earlier_key(keys: VaultKeys, family: bytes, vault: bytes, epoch: bytes) -> bytes:
+    context = encode([family, vault, epoch, keys.commitment()])
+    return hmac.digest(keys.vault_key, LABEL_EARLIER + b"\0" + context, "sha256")
+
+
+def _wrap_earlier(keys: VaultKeys, earlier: VaultKeys, family: bytes, vault: bytes, epoch: bytes) -> bytes:
+    # Safe with one nonce: the key is for this pair of epochs alone, and what it hides is always the same.
+    return AESGCM(_earlier_key(keys, family, vault, epoch)).encrypt(bytes(12), earlier.vault_key, epoch)
+
+
+def _unwrap_earlier(
+    keys: VaultKeys, wrapped: bytes, family: bytes, vault: bytes, epoch: bytes, commitment: bytes
+) -> VaultKeys:
+    """Raises Unopened `wrap` or `commitment`."""
+    try:
+        key = AESGCM(_earlier_key(keys, family, vault, epoch)).decrypt(bytes(12), wrapped, epoch)
+    except InvalidTag:
+        raise Unopened("wrap") from None
+    earlier = VaultKeys(key, keys.target_key)
+    if len(key) != 32 or not hmac.compare_digest(earlier.commitment(), commitment):
+        raise Unopened("commitment")
+    return earlier
 
 
 def _boxes(family: bytes, vault: bytes, keys: VaultKeys, recipients: dict[bytes, bytes]) -> list[Any]:
@@ -71,9 +111,14 @@ def _boxes(family: bytes, vault: bytes, keys: VaultKeys, recipients: dict[bytes,
 
 
 def grant_statement(
-    family: bytes, vault: bytes, epoch: bytes, keys: VaultKeys, person: bytes, right: int,
+    family: bytes,
+    vault: bytes,
+    epoch: bytes,
+    keys: VaultKeys,
+    person: bytes,
+    right: int,
     recipients: dict[bytes, bytes],
-) -> list[Any]:  # fmt: skip
+) -> list[Any]:
     """Give `person` a right in `vault`, and the epoch's key to some of their keys (id to X25519 key)."""
     return [GRANT, vault, epoch, person, right, _boxes(family, vault, keys, recipients)]
 
@@ -112,10 +157,29 @@ def epoch_keys(
         if box is None:
             continue
         try:
-            found[name] = open_keys(box, family=state.family, vault=vault_id, commitment=epoch.commitment,
-                                    recipient=recipient, private=private)  # fmt: skip
+            found[name] = open_keys(
+                box,
+                family=state.family,
+                vault=vault_id,
+                commitment=epoch.commitment,
+                recipient=recipient,
+                private=private,
+            )
         except Unopened:
             continue
+    waiting = list(found)
+    while waiting:
+        newer = waiting.pop()
+        for name, wrapped in vault.epochs[newer].wrapped.items():
+            if name in found or name not in vault.epochs:
+                continue
+            try:
+                found[name] = _unwrap_earlier(
+                    found[newer], wrapped, state.family, vault_id, name, vault.epochs[name].commitment
+                )
+                waiting.append(name)
+            except Unopened:
+                continue
     return found
 
 

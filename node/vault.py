@@ -34,7 +34,7 @@ from node.item import (
     roster_members,
     writes_for_change,
     writes_for_new,
-)  # fmt: skip
+)
 from node.keyholder import Unlocked
 from node.sealing import Opener, Place, Sealer, Unopened, Value, VaultKeys, target
 from replication.entry import Op, make_dot
@@ -167,9 +167,13 @@ class Vaults:
     """Every vault that one signed-in person may read. Ids are hex strings; errors are KinringErrors."""
 
     def __init__(
-        self, replica: Replica, unlocked: Unlocked, *,
-        random_bytes: Callable[[int], bytes], clock: Callable[[], int],
-    ) -> None:  # fmt: skip
+        self,
+        replica: Replica,
+        unlocked: Unlocked,
+        *,
+        random_bytes: Callable[[int], bytes],
+        clock: Callable[[], int],
+    ) -> None:
         self._replica = replica
         self._unlocked = unlocked
         self._random = random_bytes
@@ -178,7 +182,7 @@ class Vaults:
         self._keys: dict[bytes, dict[bytes, VaultKeys]] = {}
         self._openers: dict[int, Opener | None] = {}
         self._models: dict[bytes, _Model] = {}
-        self._seen = -1
+        self._seen: tuple[int, int] | None = None
         self.unopened: dict[str, str] = {}
         """Live ops that do not open: dot to the reason. Put aside, shown and counted."""
 
@@ -213,7 +217,7 @@ class Vaults:
     def _forget_models(self) -> None:
         self._models.clear()
         self._openers.clear()
-        self._seen = -1
+        self._seen = None
 
     def epoch_keys(self, vault: bytes) -> dict[bytes, VaultKeys]:
         """The keys of a vault that were granted here, by epoch: to be sealed to a new keyholder of ours."""
@@ -292,8 +296,8 @@ class Vaults:
         self._state()
         self._refresh()
         if vault not in self._models:
-            if self._seen < 0:
-                self._seen = self._replica.last_id()
+            if self._seen is None:
+                self._seen = self._replica.change_mark()
             model = _Model()
             model.counts = self._replica.rewritten(vault)
             grouped: dict[bytes, list[tuple[bytes, Opened]]] = {}
@@ -307,8 +311,8 @@ class Vaults:
 
     def _refresh(self) -> bool:
         """Bring the read models up to what is stored now; whether anything was new."""
-        newest = self._replica.last_id()
-        if self._seen < 0 or newest == self._seen:
+        newest = self._replica.change_mark()
+        if self._seen is None or newest == self._seen:
             return False
         changed = self._replica.changed_targets(self._seen)
         self._seen = newest
@@ -328,8 +332,8 @@ class Vaults:
     def changed(self) -> bool:
         """Whether something was saved or arrived since this was last asked."""
         self._state()
-        if self._seen < 0:
-            self._seen = self._replica.last_id()
+        if self._seen is None:
+            self._seen = self._replica.change_mark()
         return self._refresh()
 
     # Writing
@@ -341,7 +345,8 @@ class Vaults:
             raise KinringError(
                 "this vault may only be read", "ask its owner for the right to write", ExitCode.FORBIDDEN
             )
-        self._grant_missing(state, vault)
+        self._ensure_epoch(state, vault)
+        self._grant_missing(self._state(), vault)
         me = self._unlocked
         self._replica.append(
             me.keyholder, me.sign, lambda p: self._draft(p, vault, writes, fresh=fresh), self._clock()
@@ -351,14 +356,10 @@ class Vaults:
         self, position: Position, vault: bytes, writes: Sequence[tuple[bytes, Write]], *, fresh: bool
     ) -> Draft:
         held = position.state.vaults[vault]
-        epoch = held.newest_epoch()
+        epoch = position.state.writable_epoch(vault)
         keys = self._keys.get(vault, {}).get(epoch or b"")
         if epoch is None or keys is None:
-            raise KinringError(
-                "this vault's newest key has not arrived here yet",
-                "bring this device together with one that has it",
-                ExitCode.LOCKED,
-            )
+            raise _no_key()
         place = Place(position.family, vault, epoch, held.suite, position.log, position.seq)
         sealer = Sealer(keys, place, self._random)
         ops = []
@@ -368,8 +369,14 @@ class Vaults:
             ops.append(
                 Op(op_target, replaces, sealer.seal(op_target, record, write.name, write.member, write.value))
             )
-        return Draft(ops=tuple(ops), vault=vault, epoch=epoch, suite=held.suite, salt=sealer.salt,
-                     commitment=sealer.commitment)  # fmt: skip
+        return Draft(
+            ops=tuple(ops),
+            vault=vault,
+            epoch=epoch,
+            suite=held.suite,
+            salt=sealer.salt,
+            commitment=sealer.commitment,
+        )
 
     def _replaceable(self, vault: bytes, op_target: bytes) -> tuple[bytes, ...]:
         """The live dots that we can open: one whose key has not come yet is not overwritten unseen."""
@@ -380,9 +387,29 @@ class Vaults:
         )
         return tuple(sorted(dots))
 
+    def _ensure_epoch(self, state: State, vault: bytes) -> None:
+        """Open an epoch where the newest one's key is known to someone who may read no more, or where two were
+        opened apart: whoever writes next does so."""
+        if state.writable_epoch(vault) is not None:
+            return
+        me = self._unlocked
+        made = self.next_epoch(vault, state.recipients(vault))
+        self._replica.append(me.keyholder, me.sign, lambda _: Draft(statements=(made,)), self._clock())
+        self._state()
+
+    def next_epoch(self, vault: bytes, recipients: Iterable[bytes]) -> list[Any]:
+        """The statement of a new epoch for `recipients`, all who may read the vault when it is made."""
+        state = self._state()
+        held = self._keys.get(vault, {})
+        if not held:
+            raise _no_key()
+        boxes = {key: box for key in recipients if (box := state.box_key(key)) is not None}
+        keys = VaultKeys(self._random(32), self._target_key(vault))
+        return epoch_statement(state.family, vault, keys, boxes, state.vaults[vault].heads(), held)
+
     def _grant_missing(self, state: State, vault: bytes) -> None:
         """Whoever writes next hands the key on to readers who lack it."""
-        epoch = state.vaults[vault].newest_epoch()
+        epoch = state.writable_epoch(vault)
         keys = self._keys.get(vault, {}).get(epoch or b"")
         if epoch is None or keys is None:
             return
@@ -518,9 +545,14 @@ class Vaults:
         return self._view(vault, item)
 
     def items(
-        self, vault_id: str | None = None, query: str = "", *, deleted: bool = False, offset: int = 0,
+        self,
+        vault_id: str | None = None,
+        query: str = "",
+        *,
+        deleted: bool = False,
+        offset: int = 0,
         limit: int | None = None,
-    ) -> Page:  # fmt: skip
+    ) -> Page:
         """Items by label; of one vault or of all that are not in the bin. `deleted`: what is in the bin."""
         wanted = [self.vault(vault_id)] if vault_id else self.vaults()
         found = [
@@ -639,6 +671,27 @@ class Vaults:
                     ]
         return sorted(found, key=lambda c: (c.label.casefold(), c.item_id, c.field))
 
+    def written_under(
+        self, vault_id: str, epochs: set[bytes], names: Iterable[str]
+    ) -> list[tuple[str, str, str, int]]:
+        """The filled fields, of those named, whose present value was sealed under one of `epochs`:
+        (item id, label, field, wall time)."""
+        vault = _id(vault_id, "vault")
+        model, wanted, found = self._model(vault), set(names), []
+        for item in self._items_of(vault):
+            if item.deleted:
+                continue
+            shown: dict[str, Opened] = {}
+            ops = [op for op_target in model.records[item.record] for _, op in model.ops[op_target]]
+            for op in sorted(ops, key=lambda op: (op.name != BASE, op.order)):
+                content = op.value if op.name == BASE and type(op.value) is dict else {op.name: op.value}
+                shown |= {name: op for name in content if name in wanted}
+            for name, op in sorted(shown.items()):
+                filled = item.form_fields if name == FORM else item.fields.get(name)
+                if filled and self._replica.epoch_of(op.dot) in epochs:
+                    found.append((item.record.hex(), _label(item), name, op.wall_time))
+        return found
+
     def categories(self) -> list[str]:
         found = {
             item.fields.get("category")
@@ -739,9 +792,18 @@ class Vaults:
                 for name, candidates in item.conflicts.items()
             }
         return ItemView(
-            item.record.hex(), vault.hex(), self._version(vault, item), item.deleted, item.revived,
-            item.created_at, item.updated_at, item.fields, item.tags, item.form_fields, conflicts,
-        )  # fmt: skip
+            item.record.hex(),
+            vault.hex(),
+            self._version(vault, item),
+            item.deleted,
+            item.revived,
+            item.created_at,
+            item.updated_at,
+            item.fields,
+            item.tags,
+            item.form_fields,
+            conflicts,
+        )
 
     def _version(self, vault: bytes, item: Item) -> int:
         model = self._models.get(vault)
@@ -791,8 +853,16 @@ def _vault_values(title: str, kind: str, icon: str) -> dict[str, str]:
     return {"title": title, "kind": kind, "icon": icon}
 
 
+def _no_key() -> KinringError:
+    return KinringError(
+        "this vault's newest key has not arrived here yet",
+        "bring this device together with one that has it",
+        ExitCode.LOCKED,
+    )
+
+
 def _whose(author: bytes, state: State, names: dict[bytes, str]) -> tuple[str, str]:
-    holder = state.keyholders.get(author)
+    holder = state.keyholder(author)
     if holder is None:
         return author.hex()[:8], ""
     person, device = holder.person, holder.device[:16]

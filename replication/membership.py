@@ -15,7 +15,7 @@ Mirrors docs/spec/membership.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from nacl.signing import VerifyKey
 
 from replication.encoding import encode
 from replication.entry import tagged_hash
+from replication.removal import Rank, Removal, Said, standing
 
 LABEL_FAMILY: Final = b"kinring/1/family"
 LABEL_DEVICE_PROOF: Final = b"kinring/1/device-proof"
@@ -31,6 +32,7 @@ LABEL_KEYHOLDER_PROOF: Final = b"kinring/1/keyholder-proof"
 LABEL_SELF_ADMISSION: Final = b"kinring/1/self-admission"
 
 FOUND, PERSON, DEVICE, KEYHOLDER, PERMIT, SELF, VAULT, EPOCH, GRANT, SUITE, UNLOCK, PAPER = range(1, 13)
+REMOVE, TAKE_IN = 13, 14
 
 ADMIN, WRITER, READER = range(3)
 """Roles of a person."""
@@ -38,6 +40,8 @@ FULL, BLIND = range(2)
 """Roles of a device."""
 DIRECTORY, SHARED, PRIVATE = range(3)
 """Kinds of a vault."""
+A_DEVICE, A_PERSON = range(2)
+"""What is removed."""
 READS, WRITES, OWNS = 1, 2, 3
 """Rights of a person in a vault; each includes those before it."""
 
@@ -45,6 +49,11 @@ MAX_LEAF: Final = 1024
 MAX_RECIPIENTS: Final = 256
 MAX_EPOCHS: Final = 256
 MAX_BLOB: Final = 2048
+MAX_CUTS: Final = 1024
+"""Logs named by one removal, and branch heads in all."""
+
+Cuts = dict[bytes, frozenset[bytes]]
+"""Log to the branch heads under which its entries count; a log not named is cut at its start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,8 @@ class Person:
     role: int
     admitted_by: bytes
     """Person id of who admitted them: empty for the founder and for who was let in by a permit."""
+    rank: Rank = (0, b"")
+    """Seniority: the smaller the longer they have been here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +112,8 @@ class Epoch:
     """Keyholder or paper key id to the sealed box, those of later grants included."""
     wrapped: dict[bytes, bytes]
     """Earlier epochs' keys under this one's."""
+    closed: bool = False
+    """Its statement was undone by a removal: what was written under it can be read, nothing is written."""
 
 
 @dataclass(slots=True)
@@ -112,10 +125,14 @@ class Vault:
     readable_suites: tuple[int, ...] = ()
     suite: int = 0
 
-    def newest_epoch(self) -> bytes | None:
-        """The epoch to write under: the only one that no other names as its parent."""
+    def heads(self) -> list[bytes]:
+        """The epochs that no other names as its parent: more than one were opened apart."""
         named = {parent for epoch in self.epochs.values() for parent in epoch.parents}
-        heads = sorted(epoch for epoch in self.epochs if epoch not in named)
+        return sorted(epoch for epoch in self.epochs if epoch not in named)
+
+    def newest_epoch(self) -> bytes | None:
+        """One that a reader should have: of several opened apart the last by name."""
+        heads = self.heads()
         return heads[-1] if heads else None
 
 
@@ -135,6 +152,14 @@ class State:
     vaults: dict[bytes, Vault] = field(default_factory=dict)
     unlocks: dict[bytes, list[tuple[bytes, bytes]]] = field(default_factory=dict)
     """Person to (wrap, older unlock key wrapped under the new one or empty), oldest first."""
+    removed: set[bytes] = field(default_factory=set)
+    """Ids of devices and people that were removed, for good."""
+    former: dict[bytes, Keyholder] = field(default_factory=dict)
+    """Keyholders of removed devices and people: their names still stand at what they wrote."""
+    cuts: dict[bytes, list[Cuts]] = field(default_factory=dict)
+    """Former keyholder to the cuts of every removal that stands: an entry counts if it lies under each."""
+    taken_in: dict[bytes, set[bytes]] = field(default_factory=dict)
+    """Log to heads that an admin has taken in: those entries count whatever the cuts."""
 
     def person_of(self, keyholder: bytes) -> bytes | None:
         found = self.keyholders.get(keyholder)
@@ -154,6 +179,25 @@ class State:
         readers = {person for person in self.people if self.right(vault, person) >= READS}
         keys = {key for key, holder in self.keyholders.items() if holder.person in readers}
         return keys | {self.papers[person].sign_key for person in readers if person in self.papers}
+
+    def writable_epoch(self, vault: bytes) -> bytes | None:
+        """The epoch to write under: the only head, if all who have its key are still readers.
+
+        None: whoever writes next opens one that joins the heads.
+        """
+        heads = self.vaults[vault].heads()
+        if len(heads) != 1 or not self.is_clean(vault, heads[0]):
+            return None
+        return heads[0]
+
+    def is_clean(self, vault: bytes, epoch: bytes) -> bool:
+        """Whether all who were given an epoch's key may still read the vault."""
+        held = self.vaults[vault].epochs[epoch]
+        return not held.closed and set(held.sealed) <= self.recipients(vault)
+
+    def keyholder(self, key: bytes) -> Keyholder | None:
+        """A keyholder, or what was one."""
+        return self.keyholders.get(key) or self.former.get(key)
 
     def box_key(self, recipient: bytes) -> bytes | None:
         """The X25519 key that belongs to a recipient's id."""
@@ -216,6 +260,8 @@ _SHAPES: Final[dict[int, tuple[Any, ...]]] = {
     SUITE: (16, int, list, int),
     UNLOCK: (16, (32, MAX_BLOB), (0, MAX_BLOB)),
     PAPER: (16, 32, 32, (16, MAX_BLOB)),
+    REMOVE: (int, (16, 32), list),
+    TAKE_IN: (16, 32),
 }
 
 
@@ -254,6 +300,9 @@ class Membership:
         self._effective = 0
         self._heads: set[bytes] = set()
         self._states: dict[int, State] = {0: State(family=family)}
+        self._removals = 0
+        self._admissions: dict[bytes, list[bytes]] = {}
+        """Key of a keyholder, device id or person id to the effective statements that admitted it."""
 
     def __contains__(self, statement: bytes) -> bool:
         return statement in self.statements
@@ -311,6 +360,7 @@ class Membership:
             self.reasons[statement.hash] = reason
         else:
             self._effective |= bit
+            self._note(statement, bit)
         self._past[statement.hash] = past | bit
         return past | bit
 
@@ -321,19 +371,94 @@ class Membership:
             return str(reason)
         return ""
 
+    def _note(self, statement: Statement, bit: int) -> None:
+        """Remember what an effective statement admits, and that it removes."""
+        kind, body = statement.body[0], statement.body
+        admits: list[bytes] = []
+        if kind in (PERSON, SELF):
+            admits.append(statement.hash[:16])
+        if kind == SELF:
+            admits.append(statement.author)
+        elif kind in (DEVICE, KEYHOLDER):
+            admits.append(body[1] if kind == DEVICE else body[3])
+        for one in admits:
+            self._admissions.setdefault(one, []).append(statement.hash)
+        if kind == REMOVE:
+            self._removals |= bit
+
     def _state(self, mask: int) -> State:
         mask &= self._effective
         found = self._states.get(mask)
         if found is None:
             members = [h for h in self._order if self._bit[h] & mask]
             members.sort(key=lambda h: (self._depth[h], h))
-            found = State(family=self.family)
-            for digest in members:
-                _apply(found, self.statements[digest])
+            found = self._fold(members, mask) if mask & self._removals else self._added_up(members)
             if len(self._states) > 256:
                 self._states = {0: self._states[0]}
             self._states[mask] = found
         return found
+
+    def _added_up(self, members: Sequence[bytes]) -> State:
+        state = State(family=self.family)
+        for digest in members:
+            _apply(state, self.statements[digest], self._depth[digest])
+        return state
+
+    def _fold(self, members: list[bytes], mask: int) -> State:
+        """The state where there are removals: what stands, less what they undo."""
+        everyone = self._added_up([h for h in members if self.statements[h].body[0] != REMOVE])
+        removals = [self._removal(h, everyone) for h in members if self._bit[h] & self._removals]
+        said = [self._said(h, mask) for h in members]
+        stand, dead = standing(
+            removals,
+            said,
+            lambda a, b: bool(self._past[a] & self._bit[b]),
+            lambda tried, undone: _can_act(self._settled(members, tried, undone)),
+        )
+        state = self._settled(members, stand, dead)
+        for digest in members:
+            if digest in dead:
+                _keep_readable(state, self.statements[digest])
+        return state
+
+    def _removal(self, digest: bytes, everyone: State) -> Removal:
+        statement = self.statements[digest]
+        _, what, target, _ = statement.body
+        author = everyone.keyholders.get(statement.author)
+        person = author.person if author else b""
+        rank = everyone.people[person].rank if person in everyone.people else (1 << 30, b"")
+
+        gone = _devices_gone(everyone, what, target)
+
+        def removes(key: bytes) -> bool:
+            holder = everyone.keyholders.get(key)
+            return holder is not None and (holder.person == target or holder.device in gone)
+
+        return Removal(digest, statement.author, rank, what == A_PERSON and target == person, removes)
+
+    def _said(self, digest: bytes, mask: int) -> Said:
+        """On whose admission a statement rests: its author's, and for a keyholder the person's and device's."""
+        statement = self.statements[digest]
+        needs = [statement.author]
+        if statement.body[0] == KEYHOLDER:
+            needs += [statement.body[1], statement.body[2]]
+        roots = []
+        for one in needs:
+            found = tuple(h for h in self._admissions.get(one, ()) if self._bit[h] & mask)
+            # A statement of the entry that admits its own author does not rest on itself.
+            roots.append(() if digest in found or not self._is_before(found, digest) else found)
+        return Said(digest, statement.author, tuple(roots))
+
+    def _is_before(self, roots: tuple[bytes, ...], digest: bytes) -> bool:
+        return any(self._past[digest] & self._bit[root] for root in roots)
+
+    def _settled(self, members: Sequence[bytes], removals: Sequence[Removal], dead: set[bytes]) -> State:
+        state = self._added_up([h for h in members if h not in dead])
+        for removal in removals:
+            _remove(state, self.statements[removal.hash].body, removal)
+        for key in [key for key, holder in state.keyholders.items() if _is_gone(state, holder)]:
+            state.former[key] = state.keyholders.pop(key)
+        return state
 
 
 def _judge(statement: Statement, past: State, known: dict[bytes, Statement]) -> None:
@@ -353,22 +478,43 @@ def _judge(statement: Statement, past: State, known: dict[bytes, Statement]) -> 
     if kind == SELF:
         _judge_self(statement, past)
         return
-    founding = author == past.founder and author not in past.keyholders and statement.seq == 0
+    founding = author == past.founder and not past.keyholders and not past.former and statement.seq == 0
     person = past.person_of(author)
     _need(founding or person is not None, "author is no keyholder")
     role = ADMIN if founding else past.people[person or b""].role
-    if kind == PERSON:
+    if kind in (PERSON, DEVICE, KEYHOLDER, PERMIT):
+        _judge_admission(statement, past, known, role, founding=founding)
+    elif kind == REMOVE:
+        _judge_removal(body, past, person or b"", role)
+    elif kind == TAKE_IN:
         _need(role == ADMIN, "not an admin")
-        _need(body[1] in (ADMIN, WRITER, READER), "unknown role")
-        _need(not founding or not past.people, "founder admitted already")
-    elif kind == DEVICE:
+    elif kind in (VAULT, EPOCH, GRANT, SUITE):
+        _judge_of_vault(body, past, author, role)
+    else:
+        _need(body[1] == person, "another person's")
+        _need(kind != PAPER or body[2] not in past.keyholders, "key in use")
+
+
+def _judge_admission(
+    statement: Statement, past: State, known: dict[bytes, Statement], role: int, *, founding: bool
+) -> None:
+    body, person = statement.body, past.person_of(statement.author)
+    if body[0] == DEVICE:
         _judge_device(body, past, person, role, founding=founding)
-    elif kind == KEYHOLDER:
+    elif body[0] == KEYHOLDER:
         _judge_keyholder(statement, past, person, known)
-    elif kind == PERMIT:
+    else:
         _need(role == ADMIN, "not an admin")
-        _need(body[1] in past.devices, "unknown device")
-    elif kind == VAULT:
+        if body[0] == PERMIT:
+            _need(body[1] in past.devices, "unknown device")
+        else:
+            _need(body[1] in (ADMIN, WRITER, READER), "unknown role")
+            _need(not founding or not past.people, "founder admitted already")
+
+
+def _judge_of_vault(body: list[Any], past: State, author: bytes, role: int) -> None:
+    kind, person = body[0], past.person_of(author)
+    if kind == VAULT:
         _need(role != READER, "readers make no vaults")
         _need(body[1] in (SHARED, PRIVATE) or (body[1] == DIRECTORY and not past.directory), "kind")
         _need(body[1] != DIRECTORY or author == past.founder, "the founder makes the directory")
@@ -376,31 +522,27 @@ def _judge(statement: Statement, past: State, known: dict[bytes, Statement]) -> 
         _judge_epoch(body, past, person)
     elif kind == GRANT:
         _judge_grant(body, past, person)
-    elif kind == SUITE:
+    else:
         _need(_may_set_suite(past, body[1], author, person), "not the owner")
         _need(body[2] > past.vaults[body[1]].suite_version, "suite version does not go up")
         _need(body[3] in ([1], [2], [1, 2]) and body[4] in body[3], "unknown suite")
-    else:
-        _need(body[1] == person, "another person's")
-        _need(kind != PAPER or body[2] not in past.keyholders, "key in use")
 
 
 def _judge_self(statement: Statement, past: State) -> None:
     _, _, device, box_key, signature = statement.body
     _need(statement.seq == 0 and statement.index == 0, "only as the first of a log")
     _need(device in past.permits, "not permitted")
-    _need(set(past.devices) == {device}, "not a one-device family")
+    _need(set(past.devices) == {device} and not past.removed, "not a one-device family")
     _need(statement.author not in past.keyholders, "admitted already")
     message = self_admission(past.family, statement.author, box_key)
     _need(_signed(device, message, signature), "not signed by the device")
 
 
-def _judge_device(
-    body: list[Any], past: State, person: bytes | None, role: int, *, founding: bool
-) -> None:
+def _judge_device(body: list[Any], past: State, person: bytes | None, role: int, *, founding: bool) -> None:
     _, device, box_key, leaf, device_role, owner, _, proof = body
     _need(device_role in (FULL, BLIND), "unknown role")
     _need(device not in past.devices, "admitted already")
+    _need(device not in past.removed, "a removed key is never admitted again")
     _need((owner == b"") == (device_role == BLIND), "a blind peer has no owner")
     _need(owner == b"" or owner in past.people, "unknown owner")
     _need(founding or role == ADMIN or (owner == person and device_role == FULL), "not an admin")
@@ -414,6 +556,7 @@ def _judge_keyholder(
     _need(owner in past.people, "unknown person")
     _need(device in past.devices and past.devices[device].role == FULL, "no device that may read")
     _need(key not in past.keyholders, "added already")
+    _need(key not in past.former, "a removed key is never admitted again")
     message = keyholder_proof(past.family, owner, device, key, box_key)
     _need(_signed(key, message, proof), "no proof of the key")
     if owner == person:
@@ -424,8 +567,10 @@ def _judge_keyholder(
     _need(admission is not None, "unknown person")
     assert admission is not None
     same_entry = (admission.author, admission.log, admission.seq) == (
-        statement.author, statement.log, statement.seq
-    )  # fmt: skip
+        statement.author,
+        statement.log,
+        statement.seq,
+    )
     _need(same_entry and not past.keyholders_of(owner), "only the person adds their keyholders")
 
 
@@ -455,6 +600,63 @@ def _judge_grant(body: list[Any], past: State, person: bytes | None) -> None:
     _need(set(_pairs(sealed, MAX_RECIPIENTS)) <= allowed, "not that person's keys")
 
 
+def _judge_removal(body: list[Any], past: State, person: bytes, role: int) -> None:
+    """An admin removes those admitted after them, anyone removes their own devices and themselves."""
+    _, what, target, cuts = body
+    _read_cuts(cuts)
+    if what == A_DEVICE:
+        device = past.devices.get(target)
+        _need(device is not None, "unknown device")
+        assert device is not None
+        owner = device.owner
+    else:
+        _need(what == A_PERSON and target in past.people, "unknown person")
+        owner = target
+    if owner != person:
+        _need(role == ADMIN, "not an admin")
+        junior = owner == b"" or past.people[owner].rank > past.people[person].rank
+        _need(junior, "a senior falls to two admins together, or to the recovery key")
+    _need(_can_act(_without(past, what, target)), "no admin would be left who can act")
+
+
+def _without(past: State, what: int, target: bytes) -> State:
+    """Who would be left."""
+    left = State(people={p: v for p, v in past.people.items() if what == A_DEVICE or p != target})
+    gone = _devices_gone(past, what, target)
+    left.keyholders = {
+        key: holder
+        for key, holder in past.keyholders.items()
+        if holder.person != target and holder.device not in gone
+    }
+    return left
+
+
+def _devices_gone(state: State, what: int, target: bytes) -> set[bytes]:
+    """The device that is removed, or all that belong to the person who is."""
+    if what == A_DEVICE:
+        return {target}
+    return {key for key, device in state.devices.items() if device.owner == target}
+
+
+def _can_act(state: State) -> bool:
+    """Whether an admin is left with a keyholder to act by."""
+    acting = {holder.person for holder in state.keyholders.values()}
+    return any(person in acting for person, found in state.people.items() if found.role == ADMIN)
+
+
+def _read_cuts(value: list[Any]) -> Cuts:
+    """[[log, [head ...]] ...], in order of both."""
+    _need(len(value) <= MAX_CUTS, "too many cuts")
+    cuts: Cuts = {}
+    for pair in value:
+        _need(type(pair) is list and len(pair) == 2 and _fits(pair[0], 16) and _fits(pair[1], list), "shape")
+        _need(len(pair[1]) <= MAX_CUTS and all(_fits(head, 32) for head in pair[1]), "shape")
+        _need(pair[1] == sorted(set(pair[1])), "heads out of order")
+        cuts[pair[0]] = frozenset(pair[1])
+    _need([pair[0] for pair in value] == sorted(cuts), "logs out of order")
+    return cuts
+
+
 def _may_set_suite(past: State, vault: bytes, author: bytes, person: bytes | None) -> bool:
     if vault not in past.vaults:
         return False
@@ -463,7 +665,7 @@ def _may_set_suite(past: State, vault: bytes, author: bytes, person: bytes | Non
     return past.right(vault, person) >= OWNS
 
 
-def _apply(state: State, statement: Statement) -> None:
+def _apply(state: State, statement: Statement, depth: int) -> None:
     """Add what an effective statement says. Where two apart say the same thing twice, the first counts."""
     body, author = statement.body, statement.author
     kind = body[0]
@@ -471,18 +673,8 @@ def _apply(state: State, statement: Statement) -> None:
     if kind == FOUND:
         if not state.founder:
             state.founder, state.recovery_key = author, body[2]
-    elif kind == PERSON:
-        state.people.setdefault(statement.hash[:16], Person(body[1], person or b""))
-    elif kind == SELF:
-        owner = statement.hash[:16]
-        state.people.setdefault(owner, Person(WRITER, b""))
-        state.keyholders.setdefault(author, Keyholder(owner, body[2], body[3]))
-    elif kind == DEVICE:
-        state.devices.setdefault(body[1], Device(body[2], body[3], body[4], body[5], body[6]))
-    elif kind == KEYHOLDER:
-        state.keyholders.setdefault(body[3], Keyholder(body[1], body[2], body[4]))
-    elif kind == PERMIT:
-        state.permits.add(body[1])
+    elif kind in (PERSON, SELF, DEVICE, KEYHOLDER, PERMIT):
+        _apply_admission(state, statement, person, (depth, statement.hash))
     elif kind == VAULT:
         _apply_vault(state, statement.hash[:16], body[1], person)
     elif kind in (EPOCH, GRANT, SUITE):
@@ -491,6 +683,24 @@ def _apply(state: State, statement: Statement) -> None:
         state.unlocks.setdefault(body[1], []).append((body[2], body[3]))
     elif kind == PAPER:
         state.papers[body[1]] = Paper(body[2], body[3], body[4])
+    elif kind == TAKE_IN:
+        state.taken_in.setdefault(body[1], set()).add(body[2])
+
+
+def _apply_admission(state: State, statement: Statement, person: bytes | None, rank: Rank) -> None:
+    body, author, made = statement.body, statement.author, statement.hash[:16]
+    kind = body[0]
+    if kind == PERSON:
+        state.people.setdefault(made, Person(body[1], person or b"", rank))
+    elif kind == SELF:
+        state.people.setdefault(made, Person(WRITER, b"", rank))
+        state.keyholders.setdefault(author, Keyholder(made, body[2], body[3]))
+    elif kind == DEVICE:
+        state.devices.setdefault(body[1], Device(body[2], body[3], body[4], body[5], body[6]))
+    elif kind == KEYHOLDER:
+        state.keyholders.setdefault(body[3], Keyholder(body[1], body[2], body[4]))
+    else:
+        state.permits.add(body[1])
 
 
 def _apply_vault(state: State, vault: bytes, kind: int, creator: bytes | None) -> None:
@@ -520,3 +730,39 @@ def _apply_to_vault(state: State, statement: Statement) -> None:
         for key, sealed in body[5]:
             # A key handed on never replaces one that is there: who has it keeps it.
             vault.epochs[body[2]].sealed.setdefault(key, sealed)
+
+
+def _remove(state: State, body: list[Any], removal: Removal) -> None:
+    """Take a device or person out, with all that was theirs to use."""
+    _, what, target, cuts = body
+    if what == A_PERSON:
+        state.people.pop(target, None)
+        state.papers.pop(target, None)
+    for one in {target, *_devices_gone(state, what, target)}:
+        state.removed.add(one)
+        state.devices.pop(one, None)
+        state.permits.discard(one)
+    for key in [*state.keyholders, *state.former]:
+        if removal.removes(key):
+            state.cuts.setdefault(key, []).append(_read_cuts(cuts))
+
+
+def _is_gone(state: State, holder: Keyholder) -> bool:
+    return holder.device in state.removed or holder.person in state.removed
+
+
+def _keep_readable(state: State, statement: Statement) -> None:
+    """What was written under an epoch that was undone can still be read by who was given its key."""
+    body = statement.body
+    if body[0] not in (EPOCH, GRANT) or body[1] not in state.vaults:
+        return
+    epochs = state.vaults[body[1]].epochs
+    if body[0] == EPOCH:
+        epoch = Epoch(
+            body[3], tuple(body[2]), dict(map(tuple, body[4])), dict(map(tuple, body[5])), closed=True
+        )
+        epochs.setdefault(statement.hash, epoch)
+    elif body[2] in epochs:
+        for key, sealed in body[5]:
+            if key in state.keyholders:
+                epochs[body[2]].sealed.setdefault(key, sealed)

@@ -26,10 +26,11 @@ from replication.entry import (
     sign_entry,
     statement_hashes,
     to_wire,
-)  # fmt: skip
+)
 from replication.errors import InvalidSignature, LocalProtocolError, Malformed, Missing, Refused
 from replication.log import MAX_ROWS, Row, SignedFrontier, sign_frontier, signed_from_wire
 from replication.membership import WRITES, Membership, State, Statement
+from replication.registers import Write, live_dots
 from replication.store import Store, StoreError
 
 MAX_BATCH: Final = 256 * 1024
@@ -262,17 +263,36 @@ class Replica:
         with self.transaction():
             log, number, previous, seq, previous_hash, before = self._own_log(author)
             frontier = self._membership.heads()
-            position = Position(self.family or b"", author, log, seq, frontier,
-                                self._membership.state_at(frontier), self.live_dots)  # fmt: skip
+            position = Position(
+                self.family or b"",
+                author,
+                log,
+                seq,
+                frontier,
+                self._membership.state_at(frontier),
+                self.live_dots,
+            )
             draft = make(position)
             count = max(len(draft.ops), len(draft.statements))
             if not 0 < count <= MAX_COUNT:
                 raise LocalProtocolError("an entry holds 1 to 1024 ops or statements")
             header = Header(
-                self.family or b"", author, log, seq, previous_hash, OPS if draft.ops else STATEMENTS,
-                draft.vault, draft.epoch, draft.suite, frontier, max(0, now), draft.salt, draft.commitment,
-                count, body_root(draft.ops, draft.statements),
-            )  # fmt: skip
+                self.family or b"",
+                author,
+                log,
+                seq,
+                previous_hash,
+                OPS if draft.ops else STATEMENTS,
+                draft.vault,
+                draft.epoch,
+                draft.suite,
+                frontier,
+                max(0, now),
+                draft.salt,
+                draft.commitment,
+                count,
+                body_root(draft.ops, draft.statements),
+            )
             entry = sign_entry(header, draft.ops, draft.statements, sign)
             wire = to_wire(entry, before)
             from_wire(wire)  # what we could not read back we must never sign into our log
@@ -293,8 +313,9 @@ class Replica:
         """(log, its number, previous entry, next seq, previous hash or nonce, frontier before)."""
         found = self.store.row(
             "SELECT logs.log, number, forked FROM own_logs JOIN logs ON logs.log = own_logs.log "
-            "WHERE own_logs.author = ?", (author,),
-        )  # fmt: skip
+            "WHERE own_logs.author = ?",
+            (author,),
+        )
         if found and not found[2]:
             log, number, _ = found
             entry, seq, digest, frontier = self.store.one(
@@ -383,6 +404,7 @@ class Replica:
         h = entry.header
         has_ops = h.kind == OPS
         reason = self._why_without_effect(h) if has_ops else ""
+        cut = bool(has_ops and not reason and self._is_cut(h, entry.hash))
         body = encode(list(entry.statements)) if not has_ops else b""
         # The body is the wire form's last item, so what stands before it is kept as it is.
         body_size = (
@@ -390,17 +412,32 @@ class Replica:
         )
         head = wire[: len(wire) - body_size]
         self.store.run(
-            "INSERT INTO entries (hash, log, seq, previous, tip, head, frontier, vault, body, reason) "
-            "VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?)",
-            (entry.hash, number, h.seq, previous, head, b"".join(h.frontier), h.vault or None,
-             body or None, reason or None),
-        )  # fmt: skip
+            "INSERT INTO entries (hash, log, seq, previous, tip, head, frontier, vault, body, reason, cut) "
+            "VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?)",
+            (
+                entry.hash,
+                number,
+                h.seq,
+                previous,
+                head,
+                b"".join(h.frontier),
+                h.vault or None,
+                body or None,
+                reason or None,
+                cut,
+            ),
+        )
         entry_id = self.store.last_rowid()
         self._extend_log(number, h.seq, previous)
         if has_ops:
-            self._insert_ops(entry_id, entry, counted=not reason)
+            self._insert_ops(entry_id, entry, counted=not reason and not cut)
+            if not reason and self._membership.state().cuts:
+                # The quick way above does not know of writes beyond a cut.
+                self._recount_targets({(h.vault, op.target) for op in entry.ops})
         else:
             self._insert_statements(entry_id, entry)
+        if self._is_named_by_cut(h, entry.hash):
+            self._recount()
         return self.info(entry_id)
 
     def _extend_log(self, number: int, seq: int, previous: int | None) -> None:
@@ -424,7 +461,88 @@ class Replica:
             return "unknown epoch"
         if header.suite not in vault.readable_suites:
             return "suite not allowed"
+        if not state.is_clean(header.vault, header.epoch):
+            return "under a key that a removed one has, though its author had heard of the removal"
         return ""
+
+    # Cuts
+
+    def _is_cut(self, header: Header, digest: bytes) -> bool:
+        """Whether a new entry lies beyond a cut."""
+        state = self._membership.state()
+        cuts = state.cuts.get(header.author)
+        if not cuts or digest in self._under(state.taken_in.get(header.log, ())):
+            return False
+        return any(digest not in self._under(cut.get(header.log, ())) for cut in cuts)
+
+    def _is_named_by_cut(self, header: Header, digest: bytes) -> bool:
+        """Whether a cut that came before it was waiting for this head: what it follows counts too."""
+        state = self._membership.state()
+        named = [cut.get(header.log, frozenset()) for cut in state.cuts.get(header.author, ())]
+        return any(digest in heads for heads in [*named, state.taken_in.get(header.log, set())])
+
+    def _under(self, heads: Iterable[bytes]) -> set[bytes]:
+        """The hashes of the entries at and before some heads of a log, so far as they are here; and the heads."""
+        found = set(heads)
+        for head in list(found):
+            found |= self.ancestors(Row(b"", 0, head[:16]))
+        return found
+
+    def _recount(self) -> None:
+        """The cuts have changed: say anew which entries count, and what is live where any changed."""
+        state = self._membership.state()
+        touched: set[tuple[bytes, bytes]] = set()
+        rows = self.store.rows(
+            "SELECT number, log, author FROM logs WHERE number IN (SELECT log FROM entries WHERE cut)"
+        )
+        logs = {number: (log, author) for number, log, author in rows}
+        for author in state.cuts:
+            for number, log in self.store.rows("SELECT number, log FROM logs WHERE author = ?", (author,)):
+                logs[number] = (log, author)
+        for number, (log, author) in logs.items():
+            taken = self._under(state.taken_in.get(log, ()))
+            allowed = [self._under(cut.get(log, ())) for cut in state.cuts.get(author, ())]
+            for entry, digest, vault, before in self.store.rows(
+                "SELECT id, hash, vault, cut FROM entries WHERE log = ? AND reason IS NULL AND vault IS NOT NULL",
+                (number,),
+            ):
+                cut = digest not in taken and any(digest not in under for under in allowed)
+                if cut != bool(before):
+                    self.store.run("UPDATE entries SET cut = ? WHERE id = ?", (cut, entry))
+                    touched |= {
+                        (vault, target)
+                        for (target,) in self.store.rows(
+                            "SELECT target FROM ops WHERE id BETWEEN ? AND ?",
+                            (entry * 1024, entry * 1024 + 1023),
+                        )
+                    }
+        self._infos.clear()
+        self._recount_targets(touched)
+        self.store.run_many("INSERT INTO recounts (vault, target) VALUES (?, ?)", sorted(touched))
+
+    def _recount_targets(self, targets: Iterable[tuple[bytes, bytes]]) -> None:
+        for vault, target in sorted(targets):
+            rows = self.store.rows(
+                "SELECT ops.id, hash, replaces, reason IS NULL, cut, live FROM ops "
+                "JOIN entries ON entries.id = ops.id / 1024 WHERE target = ? AND vault = ?",
+                (target, vault),
+            )
+            writes = [
+                Write(
+                    make_dot(digest, op % MAX_COUNT),
+                    _split(dots, 18),
+                    bool(valid and not cut),
+                    bool(valid and cut),
+                )
+                for op, digest, dots, valid, cut, _ in rows
+            ]
+            live = live_dots(writes)
+            changes = [
+                (write.dot in live, row[0])
+                for write, row in zip(writes, rows, strict=True)
+                if (write.dot in live) != bool(row[5])
+            ]
+            self.store.run_many("UPDATE ops SET live = ? WHERE id = ?", changes)
 
     def _insert_ops(self, entry_id: int, entry: Entry, *, counted: bool) -> None:
         first, last = make_dot(entry.hash, 0), make_dot(entry.hash, 0xFFFF)
@@ -442,11 +560,13 @@ class Replica:
             self._replace(dot, entry.header.vault, entry.ops[op_id % MAX_COUNT].target)
 
     def _replaced_between(self, first: bytes, last: bytes, vault: bytes) -> set[tuple[bytes, bytes]]:
-        return set(self.store.rows(
-            "SELECT dot, target FROM replaced JOIN ops ON ops.id = replaced.op "
-            "JOIN entries ON entries.id = ops.id / 1024 WHERE dot BETWEEN ? AND ? AND vault = ?",
-            (first, last, vault),
-        ))  # fmt: skip
+        return set(
+            self.store.rows(
+                "SELECT dot, target FROM replaced JOIN ops ON ops.id = replaced.op "
+                "JOIN entries ON entries.id = ops.id / 1024 WHERE dot BETWEEN ? AND ? AND vault = ?",
+                (first, last, vault),
+            )
+        )
 
     def _replace(self, dot: bytes, vault: bytes, target: bytes) -> None:
         op_id = self._op_of(dot)
@@ -468,12 +588,16 @@ class Replica:
 
     def _insert_statements(self, entry_id: int, entry: Entry) -> None:
         statements = _statements(entry.header, list(entry.statements))
+        before = self._membership.state()
         self._membership.add(statements)
         self._loaded = entry_id
         self.store.run_many(
             "INSERT OR IGNORE INTO statements VALUES (?, ?, ?)",
             [(s.hash, entry_id, self._membership.reasons.get(s.hash, "")) for s in statements],
         )
+        after = self._membership.state()
+        if (before.cuts, before.taken_in) != (after.cuts, after.taken_in):
+            self._recount()
 
     # Reading
 
@@ -483,11 +607,24 @@ class Replica:
         if found is None:
             digest, head, log, author, reason = self.store.one(
                 "SELECT hash, head, logs.log, author, reason FROM entries JOIN logs ON number = entries.log "
-                "WHERE id = ?", (entry,),
-            )  # fmt: skip
+                "WHERE id = ?",
+                (entry,),
+            )
             part = _stored(b"\x8d" + head[1:])  # the same array, one item shorter
-            found = EntryInfo(entry, digest, author, log, part[2], part[5], part[6], part[7], part[9],
-                              part[10], part[11], reason or "")  # fmt: skip
+            found = EntryInfo(
+                entry,
+                digest,
+                author,
+                log,
+                part[2],
+                part[5],
+                part[6],
+                part[7],
+                part[9],
+                part[10],
+                part[11],
+                reason or "",
+            )
             if len(self._infos) > 65_536:
                 self._infos.clear()
             self._infos[entry] = found
@@ -501,8 +638,9 @@ class Replica:
         """The dots that a write at `target` would replace, sorted."""
         rows = self.store.rows(
             "SELECT hash, ops.id FROM ops JOIN entries ON entries.id = ops.id / 1024 "
-            "WHERE target = ? AND live AND vault = ?", (target, vault),
-        )  # fmt: skip
+            "WHERE target = ? AND live AND vault = ?",
+            (target, vault),
+        )
         return sorted(make_dot(digest, op % MAX_COUNT) for digest, op in rows)
 
     def live_ops(self, vault: bytes, after: int = 0) -> Iterator[StoredOp]:
@@ -510,8 +648,9 @@ class Replica:
         rows = self.store.each(
             "SELECT ops.id, target, replaces, sealed, live FROM entries JOIN ops "
             "ON ops.id BETWEEN entries.id * 1024 AND entries.id * 1024 + 1023 "
-            "WHERE entries.id > ? AND vault = ? AND live", (after, vault),
-        )  # fmt: skip
+            "WHERE entries.id > ? AND vault = ? AND live",
+            (after, vault),
+        )
         return map(_stored_op, rows)
 
     def ops_at(self, vault: bytes, targets: Iterable[bytes], *, live: bool = True) -> list[StoredOp]:
@@ -521,7 +660,7 @@ class Replica:
             rows = self.store.rows(
                 "SELECT ops.id, target, replaces, sealed, live FROM ops "
                 "JOIN entries ON entries.id = ops.id / 1024 "
-                "WHERE target = ? AND vault = ? AND (live OR ?) AND reason IS NULL",
+                "WHERE target = ? AND vault = ? AND (live OR ?) AND reason IS NULL AND NOT cut",
                 (target, vault, not live),
             )
             found += map(_stored_op, rows)
@@ -532,41 +671,65 @@ class Replica:
         return sum(
             self.store.row(
                 "SELECT count(*) FROM ops JOIN entries ON entries.id = ops.id / 1024 "
-                "WHERE target = ? AND vault = ? AND reason IS NULL", (found, vault),
-            )[0] for found in targets
-        )  # fmt: skip
+                "WHERE target = ? AND vault = ? AND reason IS NULL AND NOT cut",
+                (found, vault),
+            )[0]
+            for found in targets
+        )
 
     def rewritten(self, vault: bytes) -> dict[bytes, int]:
         """The targets of a vault at which more than one op with effect was ever written, and how many."""
         return dict(
             self.store.rows(
                 "SELECT target, count(*) FROM ops JOIN entries ON entries.id = ops.id / 1024 "
-                "WHERE vault = ? AND reason IS NULL GROUP BY target HAVING count(*) > 1",
+                "WHERE vault = ? AND reason IS NULL AND NOT cut GROUP BY target HAVING count(*) > 1",
                 (vault,),
             )
         )
 
-    def changed_targets(self, after: int) -> dict[bytes, set[bytes]]:
-        """Vault to the targets written by entries after the local id `after`."""
+    def change_mark(self) -> tuple[int, int]:
+        """Grows whenever the merged state may have changed: for `changed_targets`."""
+        row = self.store.row(
+            "SELECT coalesce(max(id), 0), (SELECT coalesce(max(id), 0) FROM recounts) FROM entries"
+        )
+        return (row[0], row[1])
+
+    def changed_targets(self, mark: tuple[int, int]) -> dict[bytes, set[bytes]]:
+        """Vault to the targets written, or counted anew, since `mark`."""
         changed: dict[bytes, set[bytes]] = {}
         for vault, target in self.store.each(
             "SELECT vault, target FROM entries JOIN ops "
             "ON ops.id BETWEEN entries.id * 1024 AND entries.id * 1024 + 1023 "
-            "WHERE entries.id > ? AND vault IS NOT NULL", (after,),
-        ):  # fmt: skip
+            "WHERE entries.id > ? AND vault IS NOT NULL "
+            "UNION SELECT vault, target FROM recounts WHERE id > ?",
+            mark,
+        ):
             changed.setdefault(vault, set()).add(target)
         return changed
 
+    def epoch_of(self, dot: bytes) -> bytes | None:
+        """The epoch under which the write that a dot names was sealed."""
+        op = self._op_of(dot)
+        return None if op is None else self.info(op // MAX_COUNT).epoch
+
     def statements_of(self, entry: int) -> list[bytes]:
-        """The hashes of the statements in a stored entry."""
-        return [
-            digest for (digest,) in self.store.rows("SELECT hash FROM statements WHERE entry = ?", (entry,))
-        ]
+        """The hashes of a stored entry's statements, in order."""
+        body, frontier = self.store.row("SELECT body, frontier FROM entries WHERE id = ?", (entry,))
+        info = self.info(entry)
+        header = _place(self._membership.family, info.author, info.log, info.seq, _split(frontier, 32))
+        return [statement.hash for statement in _statements(header, decode(body))]
+
+    def tips(self) -> list[tuple[bytes, bytes, bytes, int]]:
+        """The newest entry of each branch: (log, author, hash, wall time)."""
+        rows = self.store.rows("SELECT id FROM entries WHERE tip")
+        infos = [self.info(entry) for (entry,) in rows]
+        return [(info.log, info.author, info.hash, info.wall_time) for info in infos]
 
     def put_aside(self) -> list[tuple[bytes, str]]:
         """Entries and statements without effect: (hash, why)."""
         return self.store.rows(
             "SELECT hash, reason FROM entries WHERE reason IS NOT NULL "
+            "UNION ALL SELECT hash, 'beyond the cut of a removal' FROM entries WHERE cut "
             "UNION ALL SELECT hash, reason FROM statements WHERE reason != ''"
         )
 
@@ -607,12 +770,16 @@ class Replica:
     def ancestors(self, row: Row) -> set[bytes]:
         """The hashes of an entry and of all before it in its log."""
         low, high = row.hash + b"\0" * 16, row.hash + b"\xff" * 16
-        return {digest for (digest,) in self.store.rows(
-            "WITH RECURSIVE up (id, hash, previous) AS ("
-            "SELECT id, hash, previous FROM entries WHERE hash BETWEEN ? AND ? UNION "
-            "SELECT e.id, e.hash, e.previous FROM entries e JOIN up ON e.id = up.previous) "
-            "SELECT hash FROM up", (low, high),
-        )}  # fmt: skip
+        return {
+            digest
+            for (digest,) in self.store.rows(
+                "WITH RECURSIVE up (id, hash, previous) AS ("
+                "SELECT id, hash, previous FROM entries WHERE hash BETWEEN ? AND ? UNION "
+                "SELECT e.id, e.hash, e.previous FROM entries e JOIN up ON e.id = up.previous) "
+                "SELECT hash FROM up",
+                (low, high),
+            )
+        }
 
     def entries_after(
         self, cursor: int, wanted: Callable[[bytes, int, bytes, bool], bool]
@@ -623,8 +790,9 @@ class Replica:
         size = 0
         for entry, log, seq, digest, forked in self.store.each(
             "SELECT id, logs.log, seq, hash, forked FROM entries JOIN logs ON number = entries.log "
-            "WHERE id > ? ORDER BY id", (cursor,),
-        ):  # fmt: skip
+            "WHERE id > ? ORDER BY id",
+            (cursor,),
+        ):
             if wanted(log, seq, digest, bool(forked)):
                 wire = self.wire(entry)
                 if found and size + len(wire) > MAX_BATCH:

@@ -20,7 +20,8 @@ CREATE TABLE entries (
     frontier BLOB NOT NULL,              -- 32-byte hashes one after another
     vault BLOB,                          -- 16 bytes; null for statements
     body BLOB,                           -- statements; null for ops
-    reason TEXT                          -- why it has no effect
+    reason TEXT,                         -- why it has no effect, judged in its own past: never changes
+    cut INTEGER NOT NULL DEFAULT 0       -- it lies beyond the cut of a removal that stands
 ) STRICT;
 CREATE INDEX entries_of_log ON entries (log, seq);
 CREATE INDEX tips ON entries (log) WHERE tip;
@@ -47,6 +48,13 @@ CREATE TABLE replaced (
     op INTEGER NOT NULL REFERENCES ops (id),
     PRIMARY KEY (dot, op)
 ) STRICT, WITHOUT ROWID;
+
+-- Targets whose live dots changed without a new write there: a removal cut some off, or one was taken in.
+CREATE TABLE recounts (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    vault BLOB NOT NULL,
+    target BLOB NOT NULL
+) STRICT;
 
 CREATE TABLE signed_frontiers (
     device BLOB PRIMARY KEY,             -- 32 bytes

@@ -81,7 +81,7 @@ class Store:
             self._db.execute(f"PRAGMA {pragma}")
         if not self._db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
             self._create()
-        expected = {"meta", "logs", "entries", "statements", "ops", "replaced", "signed_frontiers",
+        expected = {"meta", "logs", "entries", "statements", "ops", "replaced", "recounts", "signed_frontiers",
                     "own_logs", "local", "sqlite_sequence"}  # fmt: skip
         kinds = self._db.execute("SELECT type, name FROM sqlite_schema WHERE type != 'index'").fetchall()
         if {name for kind, name in kinds if kind == "table"} != expected or len(kinds) != len(expected):

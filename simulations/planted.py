@@ -217,13 +217,13 @@ def _delete_wins() -> list[Patch]:
 
 
 def _order() -> list[Patch]:
-    apply: Callable[[State, Statement], None] = vars(membership)["_apply"]
+    apply: Callable[[State, Statement, int], None] = vars(membership)["_apply"]
 
     def by_arrival(self: Any, mask: int) -> State:
         state = State(family=self.family)
         for digest in self._order:
             if self._bit[digest] & mask & self._effective:
-                apply(state, self.statements[digest])
+                apply(state, self.statements[digest], self._depth[digest])
         return state
 
     return [(Membership, "_state", by_arrival)]

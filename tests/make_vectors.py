@@ -362,7 +362,7 @@ def _powerless() -> dict[str, tuple[list[Any], str]]:
     """Statements of the founder, right after the founding, that have no effect."""
     device = [DEVICE, LAPTOP.id, LAPTOP.box_key, LEAF, 0, fixed(16), fixed(48), fixed(64)]
     return {
-        "unknown number": ([13], "unknown statement"),
+        "unknown number": ([99], "unknown statement"),
         "a part less": ([PERSON, ADMIN], "shape"),
         "a part more": ([PERSON, ADMIN, fixed(16), 0], "shape"),
         "role true": ([PERSON, True, fixed(16)], "shape"),

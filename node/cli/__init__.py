@@ -33,6 +33,9 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "invite": ("node.cli.network:invite", "Show an invitation for a new device."),
         "join": ("node.cli.network:join", "Join a family by its invitation."),
         "peers": ("node.cli.network:peers", "List the other devices, or add an address."),
+        "remove-device": ("node.cli.removal:remove_device", "Take a device out of the family."),
+        "remove-user": ("node.cli.removal:remove_user", "Take a person out of the family."),
+        "exposure": ("node.cli.removal:show_exposure", "List what a removed one could have read."),
         "demo": ("node.cli.network:demo", "Play a family's day on this machine."),
     },
     "Vaults": {

@@ -477,7 +477,7 @@ def test_a_month_old_backup_put_back_loses_nothing(tmp_path):
 
 def test_versions_and_changes_are_counted(one: Replica, family: Family):
     write(one, family.anna, family.vault, "t", "1")
-    seen = one.last_id()
+    seen = one.change_mark()
     for value in "23":
         write(one, family.anna, family.vault, "t", value)
     write(one, family.anna, family.vault, "u", "1")

@@ -1,0 +1,131 @@
+"""Removing devices and people, and what they could have read.
+
+A removal is one entry: who goes, up to where what they wrote counts, and a new key for every vault that the
+remover can read. From then on nothing that is written can be read by who was removed. What they had, they have:
+the exposure list says what to change.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from node.errors import ExitCode, KinringError
+from node.item import SECRET_FIELDS
+from node.keyholder import Unlocked
+from node.vault import Vaults
+from replication.membership import A_DEVICE, A_PERSON, READS, REMOVE, WRITES, State
+from replication.replica import Draft, Replica
+
+
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """A secret that someone removed could have read and that has not been changed since."""
+
+    item_id: str
+    vault_id: str
+    label: str
+    field: str
+    since: int
+    """When it was written, in milliseconds since 1970, by its writer's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What a removal did."""
+
+    entry: bytes
+    counts_until: int
+    """The time of the newest entry of theirs that still counts, in milliseconds since 1970; 0: there is none."""
+    new_keys: int
+    """Vaults that got a new key at once."""
+    waiting: int
+    """Vaults whose new key is made by the next who writes there: the remover cannot read them."""
+
+
+def remove_device(replica: Replica, unlocked: Unlocked, vaults: Vaults, device: bytes) -> Removed:
+    """Take a device (id of 32 bytes) out of the family, for good: its key is never admitted again.
+
+    Raises KinringError NOT_FOUND, FORBIDDEN.
+    """
+    if device not in replica.state().devices:
+        raise KinringError("there is no such device", "list them with peers", ExitCode.NOT_FOUND)
+    return _remove(replica, unlocked, vaults, A_DEVICE, device)
+
+
+def remove_person(replica: Replica, unlocked: Unlocked, vaults: Vaults, person: bytes) -> Removed:
+    """Take a person (id of 16 bytes) out of the family, with their devices. Raises KinringError."""
+    if person not in replica.state().people:
+        raise KinringError("there is no such person", "list them with status", ExitCode.NOT_FOUND)
+    return _remove(replica, unlocked, vaults, A_PERSON, person)
+
+
+def _remove(replica: Replica, unlocked: Unlocked, vaults: Vaults, what: int, target: bytes) -> Removed:
+    with replica.transaction():
+        state = replica.state()
+        gone = _keyholders_gone(state, what, target)
+        cuts, until = _cuts(replica, gone)
+        statements: list[list[Any]] = [[REMOVE, what, target, cuts]]
+        papers = {state.papers[target].sign_key} if what == A_PERSON and target in state.papers else set()
+        waiting = 0
+        for vault in state.vaults:
+            readers = state.recipients(vault)
+            lost = readers & (gone | papers)
+            if not lost or readers == lost:
+                continue
+            if not vaults.epoch_keys(vault) or state.right(vault, unlocked.person) < WRITES:
+                waiting += 1
+                continue
+            statements.append(vaults.next_epoch(vault, readers - lost))
+        info = replica.append(
+            unlocked.keyholder,
+            unlocked.sign,
+            lambda _: Draft(statements=tuple(statements)),
+            int(time.time() * 1000),
+        )
+        reasons = replica.membership().reasons
+        first = replica.statements_of(info.id)[0]
+        if first in reasons:
+            raise KinringError(
+                f"that may not be done: {reasons[first]}",
+                "an admin removes those admitted after them, and anyone their own devices",
+                ExitCode.FORBIDDEN,
+            )
+    return Removed(info.hash, until, len(statements) - 1, waiting)
+
+
+def _keyholders_gone(state: State, what: int, target: bytes) -> set[bytes]:
+    devices = {target} if what == A_DEVICE else {d for d, v in state.devices.items() if v.owner == target}
+    return {k for k, h in state.keyholders.items() if h.person == target or h.device in devices}
+
+
+def _cuts(replica: Replica, gone: set[bytes]) -> tuple[list[Any], int]:
+    """What this device has of their logs, as cuts; and the time of the newest entry under them."""
+    heads: dict[bytes, list[bytes]] = {}
+    newest = 0
+    for log, author, digest, wall_time in replica.tips():
+        if author in gone:
+            heads.setdefault(log, []).append(digest)
+            newest = max(newest, wall_time)
+    return [[log, sorted(found)] for log, found in sorted(heads.items())], newest
+
+
+def exposure(replica: Replica, vaults: Vaults) -> list[Exposed]:
+    """Every secret that a removed device or person was given the key to, and that is still as it was.
+
+    Changing one writes it under a new key, which takes it off the list.
+    """
+    state = replica.state()
+    exposed: list[Exposed] = []
+    for view in vaults.vaults():
+        vault = bytes.fromhex(view.vault_id)
+        held = state.vaults[vault].epochs
+        known = {name for name in held if not set(held[name].sealed) <= state.recipients(vault)}
+        known |= {old for name in known for old in held[name].wrapped}
+        if known and state.right(vault, bytes.fromhex(vaults.person_id)) >= READS:
+            exposed += [
+                Exposed(item, view.vault_id, label, name, at)
+                for item, label, name, at in vaults.written_under(view.vault_id, known, SECRET_FIELDS)
+            ]
+    return sorted(exposed, key=lambda found: (found.label.casefold(), found.item_id, found.field))

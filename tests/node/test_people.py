@@ -1,0 +1,192 @@
+"""Taking a device out: what it can read no more, what it wrote, what to change, and keys changed apart."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from nacl.public import PrivateKey
+from nacl.signing import SigningKey
+
+from discovery.pairing import NewDevice
+from node.errors import ExitCode, KinringError
+from node.identity import DeviceIdentity, load_or_create
+from node.joining import Host, admit_device
+from node.keyholder import Unlocked
+from node.people import exposure, remove_device, remove_person
+from node.vault import Vaults
+from replication.encoding import encode
+from replication.membership import device_proof, keyholder_proof
+from replication.replica import Replica
+from tests.kin import sync
+from tests.node.house import House
+
+
+@dataclass
+class Laptop:
+    """One of Anna's devices, unlocked."""
+
+    device: DeviceIdentity
+    replica: Replica
+    unlocked: Unlocked
+
+    @property
+    def vaults(self) -> Vaults:
+        return Vaults(
+            self.replica, self.unlocked, random_bytes=secrets.token_bytes, clock=lambda: 1_900_000_000_000
+        )
+
+    def password(self, item: str) -> str | None:
+        return self.vaults.item(item).fields.get("password")
+
+
+@pytest.fixture
+def laptop(house: House) -> Laptop:
+    replica = house.open()
+    return Laptop(house.device(), replica, house.sign_in(replica))
+
+
+def join(host: Laptop, folder: Path) -> Laptop:
+    """A further device of Anna's, admitted and copied."""
+    folder.mkdir(mode=0o700)
+    device = load_or_create(folder, secrets.token_bytes)
+    key, box = SigningKey.generate(), PrivateKey.generate()
+    me, family = host.unlocked, host.replica.family or b""
+    new = NewDevice(device.id, bytes(device.box.public_key), b"\0" * 32, device.leaf, folder.name, False)
+    proof = device.sign.sign(device_proof(family, device.id, new.box_key, device.leaf)).signature
+    public = bytes(box.public_key)
+    owned = key.sign(keyholder_proof(family, me.person, device.id, bytes(key.verify_key), public)).signature
+    party = Host(host.replica, host.device, me, host.vaults, b"")
+    admit_device(party, new, encode([proof, bytes(key.verify_key), public, owned]))
+    replica = Replica.open(":memory:", random_bytes=secrets.token_bytes)
+    replica.adopt(family)
+    sync(host.replica, replica)
+    return Laptop(
+        device, replica, Unlocked("anna", me.person, bytes(key.verify_key), me.unlock_key, key, box)
+    )
+
+
+def account(laptop: Laptop, password: str) -> str:
+    vault = laptop.vaults.vaults()[1].vault_id
+    return laptop.vaults.create_item(vault, {"label": "Bank", "username": "anna", "password": password})
+
+
+def test_a_removed_device_reads_nothing_that_is_written_afterwards(laptop: Laptop, tmp_path: Path):
+    phone, tablet = join(laptop, tmp_path / "phone"), join(laptop, tmp_path / "tablet")
+    item = account(laptop, "from before")
+    for other in (phone, tablet):
+        sync(laptop.replica, other.replica)
+        assert other.password(item) == "from before"
+    done = remove_device(laptop.replica, laptop.unlocked, laptop.vaults, phone.device.id)
+    assert done.new_keys == 6
+    laptop.vaults.update_item(item, {"password": "from afterwards"})
+    sync(laptop.replica, tablet.replica)
+    assert tablet.password(item) == "from afterwards"
+    # The thief has the whole copy and every key that the phone ever had.
+    sync(laptop.replica, phone.replica)
+    assert phone.replica.table() == laptop.replica.table()
+    assert "from afterwards" not in str([phone.vaults.history(item), phone.vaults.item(item).fields])
+    with pytest.raises(KinringError):
+        phone.vaults.update_item(item, {"notes": "still here"})
+
+
+def test_a_new_device_reads_what_was_written_under_every_key(laptop: Laptop, tmp_path: Path):
+    phone = join(laptop, tmp_path / "phone")
+    first = account(laptop, "under the first key")
+    remove_device(laptop.replica, laptop.unlocked, laptop.vaults, phone.device.id)
+    second = account(laptop, "under the second key")
+    tablet = join(laptop, tmp_path / "tablet")
+    assert [tablet.password(first), tablet.password(second)] == [
+        "under the first key",
+        "under the second key",
+    ]
+
+
+def test_what_the_lost_laptop_saved_unseen_is_put_aside_and_counted(laptop: Laptop, tmp_path: Path):
+    phone = join(laptop, tmp_path / "phone")
+    item = account(laptop, "ours")
+    sync(laptop.replica, phone.replica)
+    phone.vaults.update_item(item, {"password": "the thief's"})
+    remove_device(laptop.replica, laptop.unlocked, laptop.vaults, phone.device.id)
+    sync(laptop.replica, phone.replica)
+    assert laptop.password(item) == "ours"
+    assert [why for _, why in laptop.replica.put_aside()] == ["beyond the cut of a removal"]
+
+
+def test_the_exposure_list_names_what_to_change_and_forgets_what_was(laptop: Laptop, tmp_path: Path):
+    assert exposure(laptop.replica, laptop.vaults) == []
+    phone = join(laptop, tmp_path / "phone")
+    item, other = account(laptop, "known to the phone"), account(laptop, "known too")
+    laptop.vaults.update_item(other, {"notes": "a long story"})
+    assert exposure(laptop.replica, laptop.vaults) == []
+    remove_device(laptop.replica, laptop.unlocked, laptop.vaults, phone.device.id)
+    named = {(e.item_id, e.field) for e in exposure(laptop.replica, laptop.vaults)}
+    assert named == {(item, "password"), (other, "password"), (other, "notes")}
+    laptop.vaults.update_item(item, {"password": "changed"})
+    laptop.vaults.update_item(other, {"notes": ""})
+    assert [(e.item_id, e.field) for e in exposure(laptop.replica, laptop.vaults)] == [(other, "password")]
+
+
+def test_keys_that_were_changed_apart_are_joined_by_the_next_writer(laptop: Laptop, tmp_path: Path):
+    tablet, phone, watch = (join(laptop, tmp_path / name) for name in ("tablet", "phone", "watch"))
+    for other in (tablet, phone):
+        sync(laptop.replica, other.replica)
+    remove_device(laptop.replica, laptop.unlocked, laptop.vaults, phone.device.id)
+    remove_device(tablet.replica, tablet.unlocked, tablet.vaults, watch.device.id)
+    here, there = account(laptop, "written here"), account(tablet, "written there")
+    sync(laptop.replica, tablet.replica)
+    vault = bytes.fromhex(laptop.vaults.vaults()[1].vault_id)
+    assert len(laptop.replica.state().vaults[vault].heads()) == 2
+    joined = account(laptop, "written together")
+    assert len(laptop.replica.state().vaults[vault].heads()) == 1
+    sync(laptop.replica, tablet.replica)
+    for side in (laptop, tablet):
+        assert [side.password(i) for i in (here, there, joined)] == [
+            "written here",
+            "written there",
+            "written together",
+        ]
+        assert side.vaults.unopened == {}
+
+
+def test_who_may_not_be_removed(laptop: Laptop, house: House):
+    with pytest.raises(KinringError) as refused:
+        remove_device(laptop.replica, laptop.unlocked, laptop.vaults, laptop.device.id)
+    assert refused.value.code == ExitCode.FORBIDDEN
+    assert laptop.device.id in laptop.replica.state().devices
+    ben = Laptop(laptop.device, laptop.replica, house.sign_in(laptop.replica, house.ben))
+    with pytest.raises(KinringError) as refused:
+        remove_person(ben.replica, ben.unlocked, ben.vaults, house.anna)
+    assert refused.value.code == ExitCode.FORBIDDEN
+    with pytest.raises(KinringError) as refused:
+        remove_person(laptop.replica, laptop.unlocked, laptop.vaults, b"nobody is here..")
+    assert refused.value.code == ExitCode.NOT_FOUND
+
+
+def test_a_removed_person_is_gone_and_their_name_still_stands_at_what_they_wrote(
+    laptop: Laptop, house: House
+):
+    laptop.vaults.grant_missing()
+    done = remove_person(laptop.replica, laptop.unlocked, laptop.vaults, house.ben)
+    assert house.ben not in laptop.replica.state().people
+    # His vaults are his alone: Anna cannot read them, so cannot make them new keys either.
+    assert done.waiting == 0
+    assert done.new_keys == 1
+    with pytest.raises(KinringError):
+        house.vaults(laptop.replica, house.ben).create_item(
+            laptop.vaults.vaults()[0].vault_id, {"label": "mine"}
+        )
+
+
+def test_a_device_is_removed_at_the_command_line(home):
+    device = home.run("--json", "status").json["devices"][0]["device_id"]
+    assert home.run("--json", "remove-device", "--device-id", device).error["code"] == ExitCode.USAGE
+    only = home.run("--json", "remove-device", "--device-id", device[:8], "--yes")
+    assert only.error["code"] == ExitCode.FORBIDDEN
+    assert (
+        home.run("--json", "remove-device", "--device-id", "00000000", "--yes").error["code"]
+        == ExitCode.NOT_FOUND
+    )
+    assert home.run("--json", "exposure").json == []
