@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from simulations.model.events import ALIVE, Dot, Event, Remove, Target
+from simulations.model.events import ALIVE, Dot, Event, Grant, Remove, TakeIn, Target
 from simulations.model.family import FIELDS, MEMBER, WAIT, Device, Family
 from simulations.model.records import PURGED, WANTED, View
 
@@ -27,7 +27,6 @@ class Told:
     """Values lost to a purge that lost its authority after the waiting time."""
     wanted: int = 0
     """Values wanted by a device while another showed them, and the exchange had ended."""
-    counts: dict[str, int] = field(default_factory=dict)
 
 
 class Oracle:
@@ -102,10 +101,16 @@ def check_counts(family: Family, device: Device, view: View) -> None:
                 taken = one in view_taken(family, effective)
                 if taken != counted and (one, index) not in named:
                     raise Violation("cut", f"event {one} counts: {counted}, taken in: {taken}")
-            elif not counted and not _revoked(family, device, event):
+            elif not counted and not _revoked(family, event, effective):
                 raise Violation("cut", f"event {one} had authority, was seen, and does not count")
         if any(counts) and _had_heard_of_removal(family, event):
             raise Violation("authority", f"event {one} had heard of its author's removal and counts")
+    for one in effective:
+        for other in effective:
+            said = family.events[other].said
+            mine = isinstance(said, Remove) and said.target == family.events[one].author
+            if mine and isinstance(said, Remove) and not said.under >> one & 1 and said.whole:
+                raise Violation("cut", f"statement {one} has effect, unseen by removal {other} of its author")
     removed = set(view.gone)
     if set(ADMINS_ALL) <= removed:
         raise Violation("admin", "no admin is left")
@@ -115,7 +120,7 @@ ADMINS_ALL = (0, 1)
 
 
 def view_taken(family: Family, effective: list[int]) -> set[int]:
-    return {said.event for e in effective if hasattr(said := family.events[e].said, "event")}
+    return {said.event for e in effective if isinstance(said := family.events[e].said, TakeIn)}
 
 
 def _had_heard_of_removal(family: Family, event: Event) -> bool:
@@ -126,20 +131,24 @@ def _had_heard_of_removal(family: Family, event: Event) -> bool:
     )
 
 
-def _revoked(family: Family, device: Device, event: Event) -> bool:
+def _revoked(family: Family, event: Event, effective: list[int]) -> bool:
     """A revocation touches it, heard or not, and no grant that it had heard of came after."""
     if _had_heard_of_removal(family, event):
         return True
-    for one in device.held:
-        said = family.events[one].said
-        if isinstance(said, Remove) and said.target == event.author and not said.whole:
-            later = [
-                e for e in device.held
-                if type(family.events[e].said).__name__ == "Grant"
-                and family.events[e].said.target == event.author  # type: ignore[union-attr]
-                and family.events[e].heard >> one & 1 and event.heard >> e & 1
-            ]  # fmt: skip
-            if not later and (event.heard >> one & 1 or not said.under >> event.id & 1):
+    past = family.rules.effective(event.heard)
+    for known in (past, effective):
+        for one in known:
+            said = family.events[one].said
+            if not isinstance(said, Remove) or said.target != event.author or said.whole:
+                continue
+            lifted = any(
+                isinstance(grant := family.events[e].said, Grant)
+                and grant.target == event.author
+                and family.events[e].heard >> one & 1
+                and event.heard >> e & 1
+                for e in known
+            )
+            if not lifted and (known is past or not said.under >> event.id & 1):
                 return True
     return False
 
@@ -186,19 +195,20 @@ def _compare(
 def _lost(family: Family, dot: Dot, told: Told, view: View) -> None:
     """Purged by one who lost the authority later; rightly only if it was not at once."""
     told.purged_by += 1
-    names = [dot, *view.copies.get(dot, [])]
-    looks = [device.dropped[one] for device in family.devices for one in names if one in device.dropped]
+    looks = [family.dropped[one] for one in [dot, *view.copies.get(dot, [])] if one in family.dropped]
     if looks and min(looks) <= WAIT:
         raise Violation("waiting", f"{dot} was dropped at once under a purge that lost its authority")
 
 
 def _wanted(family: Family, device: Device, dot: Dot, target: Target, told: Told, *, final: bool) -> None:
-    told.wanted += 1
+    if not final and not any(one in family.dropped for one in [dot, *family.view(device).copies.get(dot, [])]):
+        return  # on its way, or its key is
     others = [d for d in family.devices if d is not device]
     showing = [
         d for d in others
         if any(one == dot and value not in (WANTED, PURGED)
                for one, value in family.rules.shown(family.view(d), target, d.has.__contains__))
     ]  # fmt: skip
+    told.wanted += 1
     if final or showing:
         raise Violation("wanted", f"{device.number} wants {dot}, shown by {[d.number for d in showing]}")

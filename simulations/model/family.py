@@ -25,11 +25,6 @@ class Device:
     """The newest event of its log."""
     seen_due: dict[Dot, int] = field(default_factory=dict)
     """Purges in effect here, with the looks at them so far."""
-    met: dict[int, int] = field(default_factory=dict)
-    """Purges by the look at which they were first seen in effect."""
-    looks: int = 0
-    dropped: dict[Dot, int] = field(default_factory=dict)
-    """What it dropped, and at which look."""
     partial: bool = False
     """The last exchange broke off: what is missing may be on its way."""
 
@@ -39,7 +34,7 @@ class Device:
     def copy(self) -> Device:
         return Device(
             self.number, list(self.held), self.mask, set(self.has), self.own, dict(self.seen_due),
-            dict(self.met), self.looks, dict(self.dropped), self.partial,
+            self.partial,
         )  # fmt: skip
 
 
@@ -53,6 +48,8 @@ class Family:
         self.records = 0
         self.unopened: dict[int, set[Dot]] = {}
         """Live dots that an event's author could not open."""
+        self.dropped: dict[Dot, int] = {}
+        """Ciphertexts that any device dropped, with the fewest looks before it did."""
 
     def view(self, device: Device) -> View:
         return self.rules.view(device.held)
@@ -76,7 +73,7 @@ class Family:
     def _opens(self, device: Device, dot: Dot) -> bool:
         return self.rules.content(self.view(device), dot, device.has.__contains__) is not None
 
-    def _live(self, device: Device, target: Target) -> frozenset[Dot]:
+    def openable(self, device: Device, target: Target) -> frozenset[Dot]:
         """What a write names: the live dots that its author could open."""
         live = self.view(device).live.get(target, [])
         return frozenset(d for d in live if "openable" not in self.rules.rules or self._opens(device, d))
@@ -97,14 +94,14 @@ class Family:
         ops = []
         for name in names:
             target = ("field", record, name)
-            ops.append(Op(target, self._live(device, target), f"{name}{len(self.events)}"))
+            ops.append(Op(target, self.openable(device, target), f"{name}{len(self.events)}"))
         return self.add(device, tuple(ops))
 
     def mark(self, device: Device, record: int, *, present: bool) -> Event | None:
         if self.status(device, record) == "deleted" or not self._known(device, record):
             return None
         target = ("member", record, MEMBER)
-        return self.add(device, (Op(target, self._live(device, target), present),))
+        return self.add(device, (Op(target, self.openable(device, target), present),))
 
     def _known(self, device: Device, record: int) -> bool:
         return bool(self.view(device).live_of(record))
@@ -118,13 +115,13 @@ class Family:
             if self.rules.op(dot).target[0] != "state" and self._opens(device, dot)
         )
         target = ("state", record, "")
-        return self.add(device, (Op(target, self._live(device, target), ("deleted", listed)),))
+        return self.add(device, (Op(target, self.openable(device, target), ("deleted", listed)),))
 
     def restore(self, device: Device, record: int) -> Event | None:
         if self.status(device, record) == "present":
             return None
         target = ("state", record, "")
-        return self.add(device, (Op(target, self._live(device, target), ALIVE),))
+        return self.add(device, (Op(target, self.openable(device, target), ALIVE),))
 
     def empty(self, device: Device, record: int) -> Event | None:
         """Empty the bin of this record."""
@@ -134,7 +131,7 @@ class Family:
         for target in sorted(self.view(device).live):
             if target[1] != record or target[0] == "state":
                 continue
-            named = self._live(device, target)
+            named = self.openable(device, target)
             if any(self.rules.op(dot).value is not None for dot in named):
                 ops.append(Op(target, named, None))
         return self.add(device, tuple(ops)) if ops else None
@@ -227,10 +224,10 @@ class Family:
                 found.append(one)
         return found
 
-    def give(self, here: Device, there: Device, one: int) -> None:
-        """`here` takes an event from `there`, with the bytes that are there."""
+    def give(self, here: Device, there: Device, one: int, *, late: bool = False) -> None:
+        """`here` takes an event from `there`, with the bytes that are there and (but `late`) can be opened."""
         refs = {(one, index) for index in range(len(self.events[one].ops))}
-        self.take(here, self.events[one], refs & there.has)
+        self.take(here, self.events[one], set() if late else refs & there.has)
 
     def want(self, here: Device, there: Device) -> None:
         """Bytes that are missing here and not under a purge in force are asked for."""
@@ -239,15 +236,13 @@ class Family:
 
     def look(self, device: Device) -> None:
         """Look at the purges; drop what has been due for the waiting time."""
-        device.looks += 1
         due = self.rules.may_drop(device.held, len(self.devices))
         device.seen_due = {dot: device.seen_due.get(dot, 0) + 1 for dot in due}
         wait = WAIT if "waiting" in self.rules.rules else 0
         for dot, looks in device.seen_due.items():
-            device.met.setdefault(dot, device.looks)
             if looks > wait and dot in device.has:
                 device.has.discard(dot)
-                device.dropped[dot] = looks
+                self.dropped[dot] = min(looks, self.dropped.get(dot, looks))
 
 
 def _what(name: str) -> str:

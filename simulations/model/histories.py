@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from simulations.model.checks import TARGETS, Told, Violation, check_counts, check_shown
 from simulations.model.events import Event, Op
-from simulations.model.family import MEMBER, WAIT, Device, Family
+from simulations.model.family import WAIT, Device, Family
 from simulations.model.records import RULES
 
 ALL = frozenset(RULES)
@@ -28,8 +28,8 @@ def _hostile(family: Family, device: Device, rng: random.Random) -> Event | None
     """A write that names dots of another target."""
     live = sorted(dot for dots in family.view(device).live.values() for dot in dots)
     target = ("field", _record(family, rng), rng.choice("fg"))
-    own = family.view(device).live.get(target, [])
-    named = frozenset(dot for dot in live if family.rules.op(dot).target != target) | frozenset(own)
+    own = family.openable(device, target)
+    named = frozenset(dot for dot in live if family.rules.op(dot).target != target) | own
     return family.add(device, (Op(target, named, f"h{len(family.events)}"),)) if live else None
 
 
@@ -50,11 +50,17 @@ ACTS: dict[str, tuple[int, Act]] = {
     "hostile": (1, _hostile),
 }
 NAMES = list(ACTS)
-WEIGHTS = [weight for weight, _ in ACTS.values()]
+PROFILES: dict[str, dict[str, int]] = {
+    "plain": {},
+    "purging": {"purge": 14, "take-away": 8, "remove": 3, "frontier": 6},
+    "removing": {"remove": 8, "take-in": 5, "revoke": 3, "grant": 3, "edit": 24},
+}
+"""What is done more often than ACTS says."""
 HOUSEKEEPING = ("seal", "take-away")
 
 
 def everything_shown(family: Family, device: Device) -> list[object]:
+    """The state and all values of every record."""
     view, has = family.view(device), device.has.__contains__
     found: list[object] = []
     for record in range(family.records):
@@ -69,32 +75,55 @@ def run(seed: int, rules: frozenset[str] = ALL) -> Told:
     family = Family(rng.randint(3, 5), rules)
     told = Told()
     first = family.devices[0]
-    for _ in range(rng.randint(1, 2)):
+    for _ in range(rng.choice((1, 1, 2))):
         family.create(first)
     for device in family.devices[1:]:
         exchange(family, device, first, rng, whole=True)
-    drawer = {rng.randrange(len(family.devices))} if rng.random() < 0.4 else set()
+    drawer = {rng.randrange(len(family.devices))} if rng.random() < 0.3 else set()
+    weights = PROFILES[rng.choice(list(PROFILES))]
+    chances = [weights.get(name, weight) for name, (weight, _) in ACTS.items()]
     backups: list[Device] = []
-    for _ in range(rng.randint(6, 34)):
+    for _ in range(rng.randint(6, 40)):
         device = rng.choice(family.devices)
         chance = rng.random()
-        if chance < 0.45:
-            act(family, device, rng.choices(NAMES, WEIGHTS)[0], rng)
-        elif chance < 0.85:
+        if chance < 0.5:
+            act(family, device, rng.choices(NAMES, chances)[0], rng)
+        elif chance < 0.80:
             other = rng.choice(family.devices)
             if other is not device and not {device.number, other.number} & drawer:
-                exchange(family, device, other, rng, whole=rng.random() < 0.6)
-        elif chance < 0.95:
+                exchange(family, device, other, rng, whole=rng.random() < 0.6, late=rng.random() < 0.1)
+        elif chance < 0.85:
             family.look(device)
-        elif chance < 0.975:
+        elif chance < 0.90:
+            calm(family, [d for d in family.devices if d.number not in drawer], rng)
+        elif chance < 0.96 or not backups:
             backups.append(device.copy())
-        elif backups:  # a backup is played back: the log forks at its next write
-            back = rng.choice(backups).copy()
-            back.looks, back.seen_due = 0, {}
-            family.devices[back.number] = back
+        else:
+            device = play_back(family, rng.choice(backups))
+            act(family, device, rng.choice(("remove", "edit", "delete")), rng)
         check_shown(family, family.devices[device.number], told, final=False)
     finish(family, rng, told)
     return told
+
+
+def calm(family: Family, devices: list[Device], rng: random.Random) -> None:
+    """An evening at home: those who are there exchange all, sign what they hold, and look at the purges."""
+    meet(family, devices, rng)
+    for device in devices:
+        family.add(device)
+    meet(family, devices, rng)
+    looks = rng.randint(0, WAIT + 1)
+    for device in devices:
+        for _ in range(looks):
+            family.look(device)
+
+
+def play_back(family: Family, backup: Device) -> Device:
+    """A device is again as it was: if it wrote since, its log forks at its next write."""
+    back = backup.copy()
+    back.seen_due, back.partial = {}, True
+    family.devices[back.number] = back
+    return back
 
 
 def act(family: Family, device: Device, name: str, rng: random.Random) -> None:
@@ -105,20 +134,24 @@ def act(family: Family, device: Device, name: str, rng: random.Random) -> None:
         raise Violation("housekeeping", f"{name} changed what is shown")
 
 
-def exchange(family: Family, here: Device, there: Device, rng: random.Random, *, whole: bool) -> None:
-    """`here` takes from `there`, in any order that chains and statements allow."""
+def exchange(
+    family: Family, here: Device, there: Device, rng: random.Random, *, whole: bool, late: bool = False
+) -> None:
+    """`here` takes from `there`, in any order that chains and statements allow. `late`: the keys to open what
+    came are not there yet."""
     left = 1 << 30 if whole else rng.randint(1, 4)
     while left and (found := family.next_for(here, there)):
-        family.give(here, there, rng.choice(found))
+        family.give(here, there, rng.choice(found), late=late)
         left -= 1
-    here.partial = bool(there.mask & ~here.mask)
-    family.want(here, there)
+    here.partial = late or bool(there.mask & ~here.mask)
+    if not late:
+        family.want(here, there)
 
 
 def finish(family: Family, rng: random.Random, told: Told) -> None:
     """All meet, wait, and meet again: all show the same, and nothing is missing."""
     for late in range(3):
-        meet(family, rng)
+        meet(family, family.devices, rng)
         agree(family, rng)
         for device in family.devices:
             check_counts(family, device, family.view(device))
@@ -130,8 +163,8 @@ def finish(family: Family, rng: random.Random, told: Told) -> None:
                     family.look(device)
 
 
-def meet(family: Family, rng: random.Random) -> None:
-    everyone = list(family.devices)
+def meet(family: Family, devices: list[Device], rng: random.Random) -> None:
+    everyone = list(devices)
     rng.shuffle(everyone)
     for _ in range(2):
         for here in everyone:
@@ -173,7 +206,6 @@ FEW: dict[str, Callable[[Family, Device], Event | None]] = {
     "remove 1": lambda f, d: f.remove(d, 1),
     "take-in": lambda f, d: f.take_in(d),
 }
-MEMBER_NAME = MEMBER
 
 
 def every(events: int, rules: frozenset[str] = ALL) -> Iterator[tuple[tuple[str, ...], Violation | None]]:
