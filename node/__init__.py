@@ -1,1 +1,1 @@
-"""One device: keys, sealing, vaults, the node and the command line. The only package beside the page that sees plaintext."""
+"""One device: keys, sealing, vaults, the node and the command line. Only it and the page see plaintext."""

@@ -183,7 +183,7 @@ def _join(say: Say, host: Device, new: Device, password: str | None) -> None:
         told["text"] = text
         shown.set()
 
-    def ask_digits(device: NewDevice) -> str | None:
+    def ask_digits(_: NewDevice) -> str | None:
         seen.wait(PATIENCE_S)
         say(f"   {new.name} shows {' '.join(digits)}; Anna types it into {host.name}.")
         return "".join(digits)

@@ -20,8 +20,15 @@ from node.imports.documents_csv import COLUMNS
 MAX_NOTE: Final = 8 << 10
 """Bytes of UTF-8 in the longest notes."""
 
-_FIRST = ["Harbour", "Maple", "Northgate", "Silver", "Lantern", "Bright", "Pebble", "Juniper", "Copper", "Willow", "Granite", "Meadow", "Falcon", "Amber", "River", "Cedar", "Summit", "Coral", "Violet", "Hollow", "Orchard", "Beacon", "Tidal", "Saffron", "Cobalt", "Birch", "Quarry", "Clover", "Ember", "Frost"]
-_SECOND = ["Bank", "Mail", "Books", "Air", "Market", "Cloud", "Power", "Gas", "Telecom", "School", "Library", "Games", "Video", "Music", "Insurance", "Pharmacy", "Clinic", "Cinema", "Bakery", "Garage", "Rail", "Photos", "Forum", "Pets", "Travel", "Shop", "Water", "Sports", "News", "Tax"]
+_FIRST = """
+    Harbour Maple Northgate Silver Lantern Bright Pebble Juniper Copper Willow Granite Meadow Falcon
+    Amber River Cedar Summit Coral Violet Hollow Orchard Beacon Tidal Saffron Cobalt Birch Quarry
+    Clover Ember Frost
+""".split()
+_SECOND = """
+    Bank Mail Books Air Market Cloud Power Gas Telecom School Library Games Video Music Insurance
+    Pharmacy Clinic Cinema Bakery Garage Rail Photos Forum Pets Travel Shop Water Sports News Tax
+""".split()
 _CATEGORY = {
     "Bank": "Finance",
     "Insurance": "Finance",
@@ -54,7 +61,15 @@ _TAGS = (
     "Haus",
     "été",
 )
-_WORDS = ["anchor", "apple", "autumn", "basket", "beach", "bottle", "branch", "bridge", "butter", "candle", "carpet", "castle", "cherry", "cloud", "coffee", "corner", "cotton", "dance", "desert", "dinner", "dragon", "eagle", "engine", "evening", "fabric", "farmer", "feather", "finger", "flower", "forest", "garden", "giant", "ginger", "glove", "guitar", "hammer", "honey", "island", "jacket", "kettle", "kitchen", "ladder", "lemon", "letter", "lion", "marble", "mirror", "monkey", "mountain", "needle", "ocean", "olive", "orange", "paper", "pencil", "pepper", "piano", "pillow", "planet", "pocket", "potato", "rabbit", "ribbon", "rocket", "salad", "shadow", "sister", "spider", "spring", "stone", "sugar", "summer", "table", "thunder", "ticket", "tiger", "tomato", "tower", "train", "turtle", "umbrella", "valley", "velvet", "village", "window", "winter", "yellow", "zebra"]
+_WORDS = """
+    anchor apple autumn basket beach bottle branch bridge butter candle carpet castle cherry cloud
+    coffee corner cotton dance desert dinner dragon eagle engine evening fabric farmer feather
+    finger flower forest garden giant ginger glove guitar hammer honey island jacket kettle kitchen
+    ladder lemon letter lion marble mirror monkey mountain needle ocean olive orange paper pencil
+    pepper piano pillow planet pocket potato rabbit ribbon rocket salad shadow sister spider spring
+    stone sugar summer table thunder ticket tiger tomato tower train turtle umbrella valley velvet
+    village window winter yellow zebra
+""".split()
 _PHRASES = (
     "Ask for the branch on the square.",
     "The security question is the name of the first dog.",
@@ -186,7 +201,7 @@ def _login(random: Random, family: _Family) -> dict[str, Any]:
         ("renew_interval_days", 0.04, lambda: random.choice((30, 90, 180, 365))),
         ("expires_at", 0.05, lambda: _day(random)),
         ("due_at", 0.02, lambda: _day(random)),
-        ("icon", 0.02, lambda: second.lower()),
+        ("icon", 0.02, second.lower),
     )
     for name, share, value in optional:
         if random.random() < share:

@@ -27,7 +27,7 @@ def test_a_fresh_host_label_each_time():
     assert first.host != second.host
 
 
-@pytest.mark.parametrize("instance, port", [("anna-s-laptop", 4711), (INSTANCE, 0), (INSTANCE, 65536)])
+@pytest.mark.parametrize(("instance", "port"), [("anna-s-laptop", 4711), (INSTANCE, 0), (INSTANCE, 65536)])
 def test_ours_is_checked_too(instance, port):
     with pytest.raises(ValueError):
         announcement(instance, port, ["10.0.0.1"], bytes)
@@ -53,7 +53,7 @@ def test_other_names_are_nobody_s(name):
 
 
 @pytest.mark.parametrize(
-    "port, addresses, txt, kind",
+    ("port", "addresses", "txt", "kind"),
     [
         (None, ["10.0.0.1"], b"", "port"),
         (0, ["10.0.0.1"], b"", "port"),
@@ -82,8 +82,10 @@ def test_what_is_taken():
 
 
 def test_loopback_only_where_loopback_is_listened_to():
-    assert is_near("127.0.0.1", loopback=True) and is_near("::1", loopback=True)
-    assert not is_near("127.0.0.1") and not is_near("::1")
+    assert is_near("127.0.0.1", loopback=True)
+    assert is_near("::1", loopback=True)
+    assert not is_near("127.0.0.1")
+    assert not is_near("::1")
 
 
 @given(st.text(), st.one_of(st.none(), st.integers()), st.lists(st.text()), st.binary())

@@ -6,6 +6,7 @@ import json
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -90,7 +91,7 @@ class Pair:
         self.e, self.n = self.old.session(), self.new.session()
         self.said: list[bytes] = []
         self.digits = ""
-        self.transcript: Transcript | None = None
+        self.transcript: Any = None
 
     def carry(self, sender, receiver, now=0):
         (message,) = sender.messages_to_send(now)
@@ -124,7 +125,8 @@ def scared(session, message: bytes, now: int = 0) -> str:
     """The kind with which the session ends; it says so to the peer and nothing else."""
     with pytest.raises(RemoteProtocolError) as refused:
         session.receive_message(message, now)
-    assert session.state is State.SCARED and session.over
+    assert session.state is State.SCARED
+    assert session.over
     (last,) = session.messages_to_send(now)
     assert last == encode([1, 0, refused.value.kind])
     return refused.value.kind
@@ -133,7 +135,8 @@ def scared(session, message: bytes, now: int = 0) -> str:
 def test_a_device_joins():
     pair = Pair()
     pair.until_digits()
-    assert pair.digits.isdigit() and len(pair.digits) == 6
+    assert pair.digits.isdigit()
+    assert len(pair.digits) == 6
     pair.old.inviter.confirm(f" {pair.digits[:3]} - {pair.digits[3:]} ")
     pair.e.confirm(pair.old.inviter.seal(PAYLOAD), 0)
     (offer,) = pair.carry(pair.e, pair.n)
@@ -143,7 +146,8 @@ def test_a_device_joins():
     assert pair.carry(pair.n, pair.e) == [Answer(b"")]
     pair.e.complete(b"entry", 0)
     assert pair.carry(pair.e, pair.n) == [Complete(b"entry")]
-    assert pair.e.state is pair.n.state is State.DONE and pair.e.ended == pair.n.ended == "done"
+    assert pair.e.state is pair.n.state is State.DONE
+    assert pair.e.ended == pair.n.ended == "done"
     assert pair.old.inviter.device == pair.new.device
     assert pairing.check_transcript(pair.old.invitation, pair.transcript) == pair.new.device
 
@@ -190,10 +194,11 @@ def test_who_swaps_the_keys_makes_the_digits_differ():
     to_ben.messages_to_send(0)  # swallowed
     forged = pairing.keys_message(old.invitation, commit, mallory.device, mallory.sign, bytes(32))
     (keys,) = e.receive_message(forged, 0)
+    assert isinstance(keys, pairing.Keys)
     reveal = old.inviter.reveal(keys.keys)
     (shown,) = to_ben.receive_message(reveal, 0)
     with pytest.raises(Refused, match="digits"):
-        old.inviter.confirm(shown.digits)
+        old.inviter.confirm(cast(pairing.Digits, shown).digits)
 
 
 def test_who_shows_ben_a_nonce_of_their_own_makes_the_digits_differ():
@@ -240,7 +245,7 @@ def test_one_s_own_message_is_no_answer(at):
         assert scared(sender, said[at]) == "order"
 
 
-@pytest.mark.parametrize("at, waiting", [(2, "e"), (3, "e"), (4, "n"), (5, "e")])
+@pytest.mark.parametrize(("at", "waiting"), [(2, "e"), (3, "e"), (4, "n"), (5, "e")])
 def test_what_one_has_to_say_oneself_is_taken_from_nobody(at, waiting):
     """The other side sends what our own process is still being asked for."""
     _, message = receiver_at(at)
@@ -320,6 +325,7 @@ def test_a_recorded_pairing_cannot_be_played_again():
     fresh = New(pair.old.invitation, 3).session()
     fresh.receive_message(pair.said[0], 0)
     (shown,) = fresh.receive_message(pair.said[2], 0)
+    assert isinstance(shown, pairing.Digits)
     assert shown.digits != pair.digits
     fresh.receive_message(pair.said[3], 0)  # carried, never opened:
     with pytest.raises(Refused, match="mac"):
@@ -417,7 +423,8 @@ def test_every_state_ends_by_itself_and_the_other_side_is_told(at):
         session.handle_timeout(due - 1)
         assert not session.over
         session.handle_timeout(due)
-        assert session.ended == "timeout" and session.messages_to_send(due) == [encode([1, 0, "timeout"])]
+        assert session.ended == "timeout"
+        assert session.messages_to_send(due) == [encode([1, 0, "timeout"])]
         assert session.next_timeout() == due + LINGER_MS
         with pytest.raises(RemoteProtocolError, match="timeout"):
             session.handle_timeout(due + LINGER_MS)
@@ -521,7 +528,7 @@ def test_an_offer_of_garbage_is_refused(garbage):
 
 
 @pytest.mark.parametrize(
-    "changes, kind",
+    ("changes", "kind"),
     [
         ({"name": "\x1b[2Jlaptop"}, "name"),
         ({"name": "abc\u202egnp"}, "name"),
@@ -594,7 +601,8 @@ def test_vectors():
     )
     transcript = Transcript(*(bytes.fromhex(VECTORS[name]) for name in ("commit", "keys", "reveal")))
     device = pairing.check_transcript(invitation, transcript)
-    assert device.name == VECTORS["name"] and device.device.hex() == VECTORS["device"]
+    assert device.name == VECTORS["name"]
+    assert device.device.hex() == VECTORS["device"]
     assert transcript.hash().hex() == VECTORS["transcript_hash"]
     assert pairing.digits(transcript) == VECTORS["digits"]
     key = PrivateKey(bytes.fromhex(VECTORS["offer_private_key"]))

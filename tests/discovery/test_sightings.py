@@ -131,7 +131,8 @@ def test_who_is_no_member_any_more_is_forgotten():
     table = sightings()
     table.saw(ANNA, [("10.0.0.1", 1)], Source.TYPED, 0)
     table.set_members([BEN])
-    assert table.places(ANNA) == [] and table.due(0) == []
+    assert table.places(ANNA) == []
+    assert table.due(0) == []
 
 
 def test_too_many_typed_addresses_are_refused_and_none_is_lost():

@@ -56,7 +56,7 @@ def test_a_policy_is_kept_or_refused(policy, seed):
     try:
         made = generate(policy, source(seed))
     except KinringError as refusal:
-        assert refusal.code is ExitCode.INVALID  # noqa: PT017
+        assert refusal.code is ExitCode.INVALID
         return
     password = made.password
     low, high = policy.lengths()

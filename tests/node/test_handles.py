@@ -8,6 +8,7 @@ import secrets
 import stat
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -33,7 +34,7 @@ from node.handles import (
 from replication.errors import Malformed, Refused
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "handle.json").read_text())
-KEYS = {"person": b"P" * 16, "keyholder": b"K" * 32, "unlock_key": b"U" * 32}
+KEYS: dict[str, Any] = {"person": b"P" * 16, "keyholder": b"K" * 32, "unlock_key": b"U" * 32}
 NOW = 1_800_000_000.0
 YEAR = 365 * 86400.0
 

@@ -1257,7 +1257,7 @@ def test_a_newcomers_server_name_has_the_form_of_a_members(pair: tuple[Home, Hom
     names = list[str]()
 
     async def journey() -> None:
-        async with anna.listening(recognise=lambda name: names.append(name) is not None):
+        async with anna.listening(recognise=lambda name: bool(names.append(name))):  # type: ignore[func-returns-value]
             for _ in range(8):
                 frames = await visit(anna.port, anna.throwaway)
                 await frames.aclose()
