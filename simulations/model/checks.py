@@ -157,7 +157,7 @@ def check_shown(family: Family, device: Device, told: Told, *, final: bool) -> N
     """Every write is current or was written over by who had seen it; nothing comes back by itself."""
     view = family.view(device)
     oracle = Oracle(family, device, view)
-    has = device.has.__contains__
+    has = device.opens
     for dots in view.live.values():
         for dot in dots:
             lost = [one for one in [dot, *view.copies.get(dot, [])] if one in view.purges]
@@ -176,7 +176,7 @@ def _compare(
     family: Family, device: Device, oracle: Oracle, target: Target, told: Told, *, final: bool
 ) -> None:
     view = oracle.view
-    shown = family.rules.shown(view, target, device.has.__contains__)
+    shown = family.rules.shown(view, target, device.opens)
     wanted = oracle.field(target)
     unread = {dot: value for dot, value in shown if value in (WANTED, PURGED)}
     if target[0] == "member" and unread:
@@ -207,7 +207,7 @@ def _wanted(family: Family, device: Device, dot: Dot, target: Target, told: Told
     showing = [
         d for d in others
         if any(one == dot and value not in (WANTED, PURGED)
-               for one, value in family.rules.shown(family.view(d), target, d.has.__contains__))
+               for one, value in family.rules.shown(family.view(d), target, d.opens))
     ]  # fmt: skip
     told.wanted += 1
     if final or showing:

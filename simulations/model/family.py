@@ -21,6 +21,8 @@ class Device:
     mask: int = 0
     has: set[Dot] = field(default_factory=set)
     """The ciphertexts whose bytes are here."""
+    locked: set[Dot] = field(default_factory=set)
+    """Those that are here and cannot be opened yet: the key has not come."""
     own: int | None = None
     """The newest event of its log."""
     seen_due: dict[Dot, int] = field(default_factory=dict)
@@ -31,9 +33,12 @@ class Device:
     def holds(self, event: int) -> bool:
         return bool(self.mask >> event & 1)
 
+    def opens(self, dot: Dot) -> bool:
+        return dot in self.has and dot not in self.locked
+
     def copy(self) -> Device:
         return Device(
-            self.number, list(self.held), self.mask, set(self.has), self.own, dict(self.seen_due),
+            self.number, list(self.held), self.mask, set(self.has), set(self.locked), self.own, dict(self.seen_due),
             self.partial,
         )  # fmt: skip
 
@@ -71,7 +76,7 @@ class Family:
         device.has |= bytes_of
 
     def _opens(self, device: Device, dot: Dot) -> bool:
-        return self.rules.content(self.view(device), dot, device.has.__contains__) is not None
+        return self.rules.content(self.view(device), dot, device.opens) is not None
 
     def openable(self, device: Device, target: Target) -> frozenset[Dot]:
         """What a write names: the live dots that its author could open."""
@@ -79,7 +84,7 @@ class Family:
         return frozenset(d for d in live if "openable" not in self.rules.rules or self._opens(device, d))
 
     def status(self, device: Device, record: int) -> str:
-        return self.rules.status(self.view(device), record, device.has.__contains__)
+        return self.rules.status(self.view(device), record, device.opens)
 
     # The acts. Each returns None where there is nothing to do.
 
@@ -138,7 +143,7 @@ class Family:
 
     def seal_again(self, device: Device, dot: Dot) -> Event | None:
         """Housekeeping: another ciphertext of a live dot, as after a new epoch."""
-        read = self.rules.content(self.view(device), dot, device.has.__contains__)
+        read = self.rules.content(self.view(device), dot, device.opens)
         if read is None or read.value is None or len(self.view(device).copies.get(dot, [])) > 1:
             return None
         op = self.rules.op(dot)
@@ -151,7 +156,7 @@ class Family:
         if "take-away-stable" not in self.rules.rules:
             stable = device.mask
         for dot in view.live.get(("base", record, ""), []):
-            read = self.rules.content(view, dot, device.has.__contains__)
+            read = self.rules.content(view, dot, device.opens)
             if read is None or not isinstance(read.value, tuple):
                 continue
             over = {name for name in [*FIELDS, MEMBER] if self._overrides(view, record, name, stable)}
@@ -183,7 +188,7 @@ class Family:
     def _older(self, device: Device, view: View, dot: Dot, copies: list[Dot]) -> list[tuple[Dot, frozenset[Dot]]]:
         """The ciphertexts before the newest copy that its purger can open and finds to agree."""
         op, newest = self.rules.op(dot), copies[-1]
-        if op.target not in view.live or dot not in view.live[op.target] or newest not in device.has:
+        if op.target not in view.live or dot not in view.live[op.target] or not device.opens(newest):
             return []
         floor = {newest}
         old = [one for one in [dot, *copies[:-1]] if one not in view.purges]
@@ -225,12 +230,15 @@ class Family:
         return found
 
     def give(self, here: Device, there: Device, one: int, *, late: bool = False) -> None:
-        """`here` takes an event from `there`, with the bytes that are there and (but `late`) can be opened."""
+        """`here` takes an event from `there`, with the bytes that are there; `late`: not yet with their key."""
         refs = {(one, index) for index in range(len(self.events[one].ops))}
-        self.take(here, self.events[one], set() if late else refs & there.has)
+        self.take(here, self.events[one], refs & there.has)
+        if late:
+            here.locked |= refs
 
     def want(self, here: Device, there: Device) -> None:
-        """Bytes that are missing here and not under a purge in force are asked for."""
+        """Bytes that are missing here and not under a purge in force are asked for, and so are keys."""
+        here.locked.clear()
         purges = self.view(here).purges
         here.has |= {dot for dot in there.has if here.holds(dot[0]) and dot not in purges}
 

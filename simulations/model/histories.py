@@ -61,7 +61,7 @@ HOUSEKEEPING = ("seal", "take-away")
 
 def everything_shown(family: Family, device: Device) -> list[object]:
     """The state and all values of every record."""
-    view, has = family.view(device), device.has.__contains__
+    view, has = family.view(device), device.opens
     found: list[object] = []
     for record in range(family.records):
         found.append(family.rules.status(view, record, has))

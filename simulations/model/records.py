@@ -206,6 +206,9 @@ class Rules:
             return frozenset([op.copies]) if self.is_write(op) else frozenset()
         return op.replaces
 
+    def _same_target(self, dot: Dot, named: Dot) -> bool:
+        return self.op(dot).target == self.op(named).target or "same-target" not in self.rules
+
     def _merge(self, view: View, arrived: Sequence[int]) -> None:
         came = {one: at for at, one in enumerate(arrived)}
         todo = [dot for dot in view.counted if self.is_write(self.op(dot))]
@@ -215,7 +218,7 @@ class Rules:
             for named in self.names(dot):
                 if named[0] not in came:
                     continue
-                if "same-target" in self.rules and self.op(named).target != self.op(dot).target:
+                if not self._same_target(dot, named):
                     continue
                 if "dead-set" not in self.rules and came[named[0]] > came[dot[0]]:
                     continue
@@ -235,6 +238,8 @@ class Rules:
 
     def content(self, view: View, dot: Dot, has: Callable[[Dot], bool]) -> Op | None:
         """The ciphertext of `dot` that is read here: the first while it is there, else the fullest copy."""
+        if self.op(dot).value is None:
+            return self.op(dot)
         there = [one for one in [dot, *view.copies.get(dot, [])] if has(one)]
         if not there:
             return None
@@ -264,7 +269,7 @@ class Rules:
             if dot not in listed:
                 listed.add(dot)
                 if "list-through" in self.rules:
-                    todo += self.names(dot)
+                    todo += [named for named in self.names(dot) if self._same_target(dot, named)]
         for dot in view.live_of(record):
             op = self.op(dot)
             if op.target[0] == "state" or dot in listed:
