@@ -178,8 +178,19 @@ class Pairing:
         self.joining.told("Now the master password")
 
     def type_password(self) -> None:
-        with self._passwords.open("w") as line:
-            line.write(PASSWORD)
+        """The new device's command waits at a pipe for it, unless it has ended meanwhile."""
+
+        def opened() -> int:
+            try:
+                return os.open(self._passwords, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError:  # nobody reads there yet, or any more
+                assert self.joining
+                return -1 if self.joining.process.poll() is not None else 0
+
+        pipe = until(opened, "it never asked for the password")
+        if pipe > 0:
+            os.write(pipe, PASSWORD.encode())
+            os.close(pipe)
 
     def kill(self, victim: str) -> None:
         if victim == VICTIMS[0]:
