@@ -160,9 +160,11 @@ def check_shown(family: Family, device: Device, told: Told, *, final: bool) -> N
     has = device.opens
     for dots in view.live.values():
         for dot in dots:
-            lost = [one for one in [dot, *view.copies.get(dot, [])] if one in view.purges]
-            if not any(has(one) for one in [dot, *view.copies.get(dot, [])]) and lost:
+            names = [dot, *view.copies.get(dot, [])]
+            if any(one in view.purges for one in names) and not any(one in device.has for one in names):
                 raise Violation("purged", f"{dot} is live, and purged under a purge in force")
+    if any(not device.holds(named[0]) for dot in view.counted for named in family.rules.names(dot)):
+        return  # an entry that another names is still to be fetched
     for record in range(family.records):
         status = family.rules.status(view, record, has)
         states = view.live.get(("state", record, ""), [])
