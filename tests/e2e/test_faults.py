@@ -163,7 +163,7 @@ def test_garbage_from_a_member_ends_that_connection_and_nothing_else(trio_of: Th
         (0xFFFFFFFF).to_bytes(4, "big") + b"x" * 100,
         (0).to_bytes(4, "big"),
         (1_114_113).to_bytes(4, "big"),
-        len(hello).to_bytes(4, "big") + hello[:-1],
+        len(hello).to_bytes(4, "big") + hello[:-1] + b"\0",
         *(len(data).to_bytes(4, "big") + data for data in (b"\xff", b"\x81" * 3000, noise.randbytes(500))),
     ):
         connection = as_member(laptop, pi, key)
