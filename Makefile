@@ -29,11 +29,11 @@ types: .venv/test.stamp
 
 # pytest-randomly shuffles; its first lines print the seed that repeats the order (-p randomly_seed=N).
 tests: .venv/test.stamp
-	$(BIN)/python -m pytest -q -n auto
+	tests/alone $(BIN)/python -m pytest -q -n auto
 
 # A picture of every page at three widths in two themes; needs Chromium.
 pages: .venv/test.stamp
-	$(BIN)/python -m tests.e2e.pages $(or $(INTO),build/pages)
+	tests/alone $(BIN)/python -m tests.e2e.pages $(or $(INTO),build/pages)
 
 simulate: setup
 	$(BIN)/python -m simulations --seeds $(SEEDS)
