@@ -336,7 +336,7 @@ BUGS: Final = (
     Bug("delete-wins", "a delete hides what was changed apart", ("views",), _delete_wins),
     Bug("one-side-shown", "of two values written apart one is shown only", ("views",), _dots),
     Bug("arrival-decides", "statements apply in the order in which they came", ("agree",), _order),
-    Bug("peer-believed", "what a peer holds counts as held here", ("agree", "alive"), _believed),
+    Bug("peer-believed", "what a peer holds counts as held here", ("durable", "agree", "alive"), _believed),
     Bug(
         "ahead-believed",
         "a peer that is ahead in a log counts as being on our branch of it",
