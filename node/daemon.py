@@ -534,7 +534,14 @@ class Node:
         path.unlink(missing_ok=True)  # a leftover: the lock says that no other node runs here
         listener = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
         with listener:
-            await listener.bind(str(path))
+            try:
+                await listener.bind(str(path))
+            except OSError as error:
+                raise KinringError(
+                    f"the node's socket cannot be made at {path}",
+                    "a path of over 100 bytes is too long for one: set XDG_RUNTIME_DIR to a shorter folder",
+                    ExitCode.DISK,
+                ) from error
             path.chmod(0o600)
             listener.listen(64)
             task_status.started()

@@ -20,6 +20,9 @@ from typing import Final
 
 from node.errors import ExitCode, KinringError
 
+MAX_RUNTIME_PATH: Final = (103 if sys.platform == "darwin" else 107) - len("/node.sock")
+"""Bytes of the runtime folder's path: the system gives a socket's 104 (macOS) or 108, a zero byte among them."""
+
 _NOFOLLOW: Final[int] = getattr(os, "O_NOFOLLOW", 0)
 _CLOEXEC: Final[int] = getattr(os, "O_CLOEXEC", 0)
 # A FIFO put in a file's place must not hang us in open().
@@ -49,11 +52,15 @@ def runtime_folder(data: Path) -> Path:
     """The folder for what ends with the login: socket, lock, handles. One for each data folder, 0700, ours.
 
     Under $XDG_RUNTIME_DIR where that is a private folder of ours, else under the temporary folder, where
-    another user may have taken the name: that is refused. Raises KinringError as `data_folder` does.
+    another user may have taken the name: that is refused. Where a socket's path would be too long, under /tmp.
+    Raises KinringError as `data_folder` does.
     """
     short = hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:12]
-    base = _login_folder()
-    parent = base / "kinring" if base else Path(tempfile.gettempdir()) / f"kinring-{_our_uid()}"
+    base, shared = _login_folder(), f"kinring-{_our_uid()}"
+    parents = [base / "kinring"] if base else []
+    parents += [Path(tempfile.gettempdir()) / shared]
+    fitting = [parent for parent in parents if len(os.fsencode(parent / short)) <= MAX_RUNTIME_PATH]
+    parent = fitting[0] if fitting else Path("/tmp") / shared  # noqa: S108 - checked below to be ours alone
     for folder in (parent, parent / short):
         if not os.path.lexists(folder):
             make_private_folder(folder)

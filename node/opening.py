@@ -15,6 +15,8 @@ from replication.replica import Replica
 from replication.store import StoreError
 
 STORE_FILE: Final = "kinring.db"
+SMALLEST: Final = 512
+"""Bytes of the smallest page that SQLite knows."""
 
 _TOLD: Final = {
     "damaged": ("the store is damaged",
@@ -50,7 +52,10 @@ def open_replica(folder: Path, *, create: bool = True) -> Replica:
             raise KinringError("there is no family in this data folder yet",
                                "found one with create-user, or join one", ExitCode.NOT_FOUND)  # fmt: skip
         _check_private(path)
-        return Replica.open(str(path), random_bytes=secrets.token_bytes, mark=store_mark(path), create=False)
+        size = path.stat().st_size
+        if size < SMALLEST and not (create and size == 0):
+            raise StoreError("damaged", "cut off")  # SQLite would take it for an empty one
+        return Replica.open(str(path), random_bytes=secrets.token_bytes, mark=store_mark(path), create=create)
 
 
 def _make_private(path: Path) -> None:

@@ -15,7 +15,7 @@ from node.errors import ExitCode, KinringError
 from node.item import SECRET_FIELDS
 from node.keyholder import Unlocked
 from node.vault import Vaults
-from replication.membership import A_DEVICE, A_PERSON, READS, REMOVE, WRITES, State
+from replication.membership import A_DEVICE, A_PERSON, MAX_CUTS, READS, REMOVE, WRITES, State
 from replication.replica import Draft, Replica
 
 
@@ -101,13 +101,16 @@ def _keyholders_gone(state: State, what: int, target: bytes) -> set[bytes]:
 
 
 def _cuts(replica: Replica, gone: set[bytes]) -> tuple[list[Any], int]:
-    """What this device has of their logs, as cuts; and the time of the newest entry under them."""
+    """What this device has of their logs, as cuts; and the time of the newest entry under them.
+
+    Of more branches than a removal names, the oldest: who holds a stolen key can make others by the thousand.
+    """
     heads: dict[bytes, list[bytes]] = {}
     newest = 0
-    for log, author, digest, wall_time in replica.tips():
-        if author in gone:
-            heads.setdefault(log, []).append(digest)
-            newest = max(newest, wall_time)
+    theirs = [tip for tip in replica.tips() if tip[1] in gone]
+    for log, _, digest, wall_time in theirs[:MAX_CUTS]:
+        heads.setdefault(log, []).append(digest)
+        newest = max(newest, wall_time)
     return [[log, sorted(found)] for log, found in sorted(heads.items())], newest
 
 

@@ -100,7 +100,8 @@ class SecretKeys:
                 raise
             raise KinringError(
                 "the secret key of this person is not on this device",
-                "add the device with an invitation from another one, or use the emergency kit",
+                "give the pepper it was made from, if there is one (--device-pepper-key or DEVICE_PEPPER_KEY); "
+                "else add the device with an invitation from another one, or use the emergency kit",
                 ExitCode.NOT_FOUND,
             ) from None
         place, _, value = text.removesuffix("\n").partition(" ")

@@ -58,7 +58,8 @@ class WrongPassword(KinringError):
     def __init__(self) -> None:
         super().__init__(
             "wrong user name, master password or secret key",
-            "check the keyboard layout and Caps Lock; the emergency kit opens the vault too",
+            "check the keyboard layout, Caps Lock and, if one was given when signing up, the pepper "
+            "(--device-pepper-key or DEVICE_PEPPER_KEY); the emergency kit opens the vault too",
             ExitCode.WRONG_PASSWORD,
         )
 

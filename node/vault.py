@@ -572,11 +572,16 @@ class Vaults:
 
     def update_item(self, item_id: str, changes: dict[str, Any]) -> ItemView:
         """Change the fields named and no others; None or "" empties one. Writing a field that is in conflict
-        settles it. Raises KinringError INVALID, NOT_FOUND, FORBIDDEN."""
+        settles it. Raises KinringError INVALID, NOT_FOUND, FORBIDDEN; CONFLICT where it is in the bin."""
         with _Told():
             cleaned = clean_fields(changes)
         with self._replica.transaction():
             vault, record, item = self._find(item_id)
+            if item.deleted:
+                # Else it would come back marked as if someone else had changed it apart.
+                raise KinringError(
+                    "this account is in the bin", "take it out first: restore-account", ExitCode.CONFLICT
+                )
             writes = writes_for_change(item, cleaned)
             if writes:
                 writes += self._roster(vault, record, writes)
@@ -611,18 +616,14 @@ class Vaults:
 
     def history(self, item_id: str, field_name: str | None = None) -> list[VersionView]:
         """Every value that a field (or each) has had, newest first. `form_fields.NAME` for a custom field."""
-        vault, record, item = self._find(item_id)
+        vault, record, _ = self._find(item_id)
         if field_name is not None and not _is_field(field_name):
             raise KinringError(
                 f"{field_name!r} is no field", f"one of {', '.join(FIELDS)}", ExitCode.NOT_FOUND
             )
-        names = (
-            [field_name]
-            if field_name
-            else [*FIELDS, *(f"{FORM}.{name}" for name in sorted(item.form_fields))]
-        )
         key = self._target_key(vault)
         bases = self._versions(vault, record, [target(key, record, BASE)])
+        names = [field_name] if field_name else [*FIELDS, *self._custom_fields(vault, record, bases)]
         state = self._state()
         names_of = self.names()
         versions: list[VersionView] = []
@@ -637,6 +638,13 @@ class Vaults:
                 if value is not None:
                     versions.append(_version(name, value, op, live and not overridden, state, names_of))
         return sorted(versions, key=lambda version: (version.at, version.dot), reverse=True)
+
+    def _custom_fields(self, vault: bytes, record: bytes, bases: list[tuple[Opened, bool]]) -> list[str]:
+        """All that the record ever had, those emptied since among them."""
+        rosters = self._versions(vault, record, [target(self._target_key(vault), record, ROSTER)])
+        members = roster_members(op.value for op, _ in rosters)
+        members |= {register for op, _ in bases for register in base_registers(op.value)}
+        return sorted(f"{FORM}.{member}" for name, member in members if name == FORM)
 
     def _versions(self, vault: bytes, record: bytes, targets: list[bytes]) -> list[tuple[Opened, bool]]:
         found = []

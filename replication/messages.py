@@ -16,6 +16,7 @@ PROTOCOL: Final = 1
 HELLO, ENTRIES, ACK, REFUSED, PING, FRONTIERS = range(6)
 
 MAX_ENTRIES: Final = 1024
+MAX_FRONTIERS: Final = 64
 MAX_MESSAGE: Final = MAX_BYTES + 64 * 1024
 """One entry may fill its limit of 1 MiB; what frames it comes on top."""
 
@@ -117,5 +118,5 @@ def read_message(data: bytes) -> Message:
         case [4]:
             return Ping()
         case [5, signed]:
-            return Frontiers(_blobs(signed, 64, MAX_SIGNED))
+            return Frontiers(_blobs(signed, MAX_FRONTIERS, MAX_SIGNED))
     raise Malformed("shape", "unknown message")

@@ -720,8 +720,8 @@ class Replica:
         return [statement.hash for statement in _statements(header, decode(body))]
 
     def tips(self) -> list[tuple[bytes, bytes, bytes, int]]:
-        """The newest entry of each branch: (log, author, hash, wall time)."""
-        rows = self.store.rows("SELECT id FROM entries WHERE tip")
+        """The newest entry of each branch: (log, author, hash, wall time); the logs heard of first come first."""
+        rows = self.store.rows("SELECT id FROM entries WHERE tip ORDER BY log, id")
         infos = [self.info(entry) for (entry,) in rows]
         return [(info.log, info.author, info.hash, info.wall_time) for info in infos]
 
@@ -750,6 +750,12 @@ class Replica:
         )
         return sorted(Row(log, seq, digest[:16]) for log, seq, digest in rows)
 
+    def frontier_sent(self) -> list[Row]:
+        """The frontier, without its shortest branches where it has more than MAX_ROWS. Who is not told of one
+        sends it again, which is nothing to a replica: so no number of logs keeps two copies apart."""
+        rows = self.frontier()
+        return sorted(sorted(rows, key=lambda row: row.seq, reverse=True)[:MAX_ROWS])
+
     def milestones(self) -> list[Row]:
         """The frontier, and for each log its first entry and those 1, 2, 4, ... before each branch's newest:
         who is on another branch, or behind, finds by them where the two copies part."""
@@ -760,7 +766,7 @@ class Replica:
             for at in (0, seq, *(seq - (1 << step) for step in range(seq.bit_length()))):
                 rows = self.store.rows("SELECT hash FROM entries WHERE log = ? AND seq = ?", (number, at))
                 found |= {Row(log, at, digest[:16]) for (digest,) in rows}
-        return sorted(found) if len(found) <= MAX_ROWS else self.frontier()
+        return sorted(found) if len(found) <= MAX_ROWS else self.frontier_sent()
 
     def holds(self, row: Row) -> bool:
         """Whether the entry at a frontier's row is here."""
@@ -823,7 +829,7 @@ class Replica:
         with self.store.write():
             held = self.signed_frontiers().get(device)
             count = held.count + 1 if held else 1
-            signed = sign_frontier(self.family, device, count, max(0, now), self.frontier(), sign)
+            signed = sign_frontier(self.family, device, count, max(0, now), self.frontier_sent(), sign)
             self._put_signed(signed)
         return signed
 

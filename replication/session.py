@@ -19,6 +19,7 @@ from typing import Final
 from replication.errors import Refused, RemoteProtocolError
 from replication.log import Row
 from replication.messages import (
+    MAX_FRONTIERS,
     Ack,
     Entries,
     Frontiers,
@@ -29,7 +30,7 @@ from replication.messages import (
     read_message,
     write_message,
 )  # fmt: skip
-from replication.replica import Replica
+from replication.replica import MAX_BATCH, Replica
 
 WINDOW: Final = 2 * 1024 * 1024
 """Bytes of entries sent and not yet acknowledged."""
@@ -160,7 +161,7 @@ class SyncSession:
     def _take_entries(self, wires: tuple[bytes, ...]) -> list[Event]:
         result = self._replica.ingest(wires)
         if (forked := self._forked_logs()) != self._forked:
-            self._start_over(forked)
+            self._take_forks(forked)
         for row in result.tips or ():
             self._know(row)
         self._received += result.stored + result.duplicate
@@ -175,10 +176,11 @@ class SyncSession:
     def _forked_logs(self) -> set[bytes]:
         return {log for (log,) in self._replica.store.rows("SELECT log FROM logs WHERE forked")}
 
-    def _start_over(self, forked: set[bytes]) -> None:
-        """A log turned out to have two branches: go through what we hold once more, sending what the
-        peer is not known to hold. A second copy of an entry is nothing to a replica."""
-        self._cursor = 0
+    def _take_forks(self, forked: set[bytes]) -> None:
+        """A log turned out to have two branches: what the peer holds of it is known by hash from here on.
+
+        Nothing before the cursor has to be looked at again. There it was one branch, and an entry of it was left
+        out only because the peer held that very entry or one after it."""
         known = [self._peer_tip.pop(log) for log in forked - self._forked if log in self._peer_tip]
         self._forked = forked
         for row in known:
@@ -234,14 +236,16 @@ class SyncSession:
     def _next_frontiers(self) -> list[Message]:
         if self._cursor < self._replica.last_id():
             return []  # the peer may not know the devices yet: their admission is still to be sent
-        newer = [
-            signed
-            for device, signed in self._replica.signed_frontiers().items()
-            if signed.count > self._sent_frontiers.get(device, 0)
-        ][:16]
-        for signed in newer:
-            self._sent_frontiers[signed.device] = signed.count
-        return [Frontiers(tuple(signed.to_wire() for signed in newer))] if newer else []
+        wires: list[bytes] = []
+        for device, signed in self._replica.signed_frontiers().items():
+            if signed.count <= self._sent_frontiers.get(device, 0):
+                continue
+            wire = signed.to_wire()
+            if wires and (len(wires) == MAX_FRONTIERS or sum(map(len, wires)) + len(wire) > MAX_BATCH):
+                break  # the rest with the next message
+            wires.append(wire)
+            self._sent_frontiers[device] = signed.count
+        return [Frontiers(tuple(wires))] if wires else []
 
     def level(self) -> bool:
         """Whether the peer holds, durably, all that is here."""

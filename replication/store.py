@@ -56,7 +56,7 @@ def _told() -> Iterator[None]:
 
 
 class Store:
-    """One connection. Not to be shared between threads."""
+    """One connection. Not to be shared between threads. Without `create`, an empty file is a damaged store."""
 
     def __init__(self, path: str, *, create: bool = True, vfs: str | None = None) -> None:
         if apsw.SQLITE_VERSION_NUMBER < WAL_FLOOR:
@@ -67,12 +67,12 @@ class Store:
         with _told():
             self._db = apsw.Connection(path, flags=flags, vfs=vfs)
             try:
-                self._prepare()
+                self._prepare(create=create)
             except BaseException:
                 self._db.close(True)
                 raise
 
-    def _prepare(self) -> None:
+    def _prepare(self, *, create: bool) -> None:
         self._db.set_busy_timeout(BUSY_MS)
         for pragma in (
             "trusted_schema=OFF", "cell_size_check=ON", "foreign_keys=ON", "secure_delete=ON",
@@ -80,6 +80,8 @@ class Store:
         ):  # fmt: skip
             self._db.execute(f"PRAGMA {pragma}")
         if not self._db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
+            if not create:
+                raise StoreError("damaged", "empty")
             self._create()
         expected = {"meta", "logs", "entries", "statements", "ops", "replaced", "recounts", "signed_frontiers",
                     "own_logs", "local", "sqlite_sequence"}  # fmt: skip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import socket
 import stat
 import subprocess
 import tempfile
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from node.control import SOCKET_FILE
 from node.errors import ExitCode, KinringError
 from node.folders import data_folder, read_private, runtime_folder, write_private
 
@@ -141,32 +144,53 @@ def test_a_failed_write_leaves_nothing_behind_and_says_why(tmp_path):
     assert os.listdir(tmp_path) == ["device.key"]
 
 
-def test_the_runtime_folder_is_one_for_each_data_folder(tmp_path, monkeypatch):
-    login = tmp_path / "login"
+@pytest.fixture
+def short():
+    """A folder with a name so short that sockets fit below it."""
+    with tempfile.TemporaryDirectory(prefix="kin") as made:
+        yield Path(made)
+
+
+def test_the_runtime_folder_is_one_for_each_data_folder(short, monkeypatch):
+    login = short / "login"
     login.mkdir(0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(login))
-    one, two = (runtime_folder(data_folder(tmp_path / name)) for name in ("one", "two"))
+    one, two = (runtime_folder(data_folder(short / name)) for name in ("one", "two"))
     assert one != two
-    assert one == runtime_folder(tmp_path / "one" / ".." / "one")
+    assert one == runtime_folder(short / "one" / ".." / "one")
     assert one.parent == login / "kinring"
     assert mode(one) == mode(one.parent) == 0o700
 
 
-def test_without_a_private_login_folder_the_temporary_one_serves(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    (tmp_path / "open").mkdir()
-    os.chmod(tmp_path / "open", 0o744)
-    for named in ("", str(tmp_path / "open"), str(tmp_path / "missing")):
+def test_without_a_private_login_folder_the_temporary_one_serves(short, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(short))
+    (short / "open").mkdir()
+    os.chmod(short / "open", 0o744)
+    for named in ("", str(short / "open"), str(short / "missing")):
         monkeypatch.setenv("XDG_RUNTIME_DIR", named)
-        folder = runtime_folder(data_folder(tmp_path / "data"))
-        assert folder.parent == tmp_path / f"kinring-{os.geteuid()}"
+        folder = runtime_folder(data_folder(short / "data"))
+        assert folder.parent == short / f"kinring-{os.geteuid()}"
         assert mode(folder) == 0o700
 
 
-def test_a_name_taken_by_somebody_else_in_the_temporary_folder_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def test_where_a_socket_would_have_too_long_a_path_a_shorter_folder_serves(tmp_path, monkeypatch):
+    long = tmp_path / ("l" * 90)
+    long.mkdir(0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(long))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "t"))
+    for temporary in (str(tmp_path / "t"), str(long)):
+        monkeypatch.setattr(tempfile, "tempdir", temporary)
+        folder = runtime_folder(data_folder(tmp_path / "data"))
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(str(folder / SOCKET_FILE))
+        assert mode(folder) == mode(folder.parent) == 0o700
+        shutil.rmtree(folder)
+
+
+def test_a_name_taken_by_somebody_else_in_the_temporary_folder_is_refused(short, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(short))
     monkeypatch.setenv("XDG_RUNTIME_DIR", "")
-    (tmp_path / "elsewhere").mkdir(0o700)
-    (tmp_path / f"kinring-{os.geteuid()}").symlink_to(tmp_path / "elsewhere")
+    (short / "elsewhere").mkdir(0o700)
+    (short / f"kinring-{os.geteuid()}").symlink_to(short / "elsewhere")
     with pytest.raises(KinringError, match="symbolic link"):
-        runtime_folder(data_folder(tmp_path / "data"))
+        runtime_folder(data_folder(short / "data"))

@@ -78,6 +78,22 @@ def test_damage_and_foreign_schemas_are_told(folder: Path):
     assert code_of(folder) is ExitCode.DAMAGED
 
 
+@pytest.mark.parametrize("left", [0, 1, 511])
+def test_a_store_cut_off_is_damaged_and_not_a_new_one(folder: Path, left: int):
+    open_replica(folder).close()
+    os.truncate(folder / STORE_FILE, left)
+    assert code_of(folder) is ExitCode.DAMAGED
+    assert (folder / STORE_FILE).stat().st_size == left
+    if left:
+        assert code_of(folder, create=True) is ExitCode.DAMAGED
+
+
+def test_a_founding_broken_off_before_its_first_write_is_gone_on_with(folder: Path):
+    (folder / STORE_FILE).touch(mode=0o600)
+    open_replica(folder, create=True).close()
+    open_replica(folder).close()
+
+
 @pytest.mark.parametrize(
     ("kind", "code"),
     [

@@ -109,6 +109,13 @@ def test_history_and_restore(vaults: Vaults):
     assert [v.value for v in vaults.history(item_id, "password")] == ["one", "three", "two", "one"]
     assert code_of(vaults.restore_version, item_id, "password", "00" * 18) is ExitCode.NOT_FOUND
     assert code_of(vaults.history, item_id, "colour") is ExitCode.NOT_FOUND
+    vaults.update_item(item_id, {"form_fields": {"pin": None, "later": "3"}})
+    vaults.update_item(item_id, {"form_fields": {"later": None}})
+    custom = [(v.field, v.value) for v in vaults.history(item_id) if v.field.startswith("form_fields.")]
+    assert sorted(custom, key=lambda pair: pair[0]) == [
+        ("form_fields.later", None), ("form_fields.later", "3"),
+        ("form_fields.pin", None), ("form_fields.pin", "2"), ("form_fields.pin", "1"),
+    ]  # fmt: skip
 
 
 def test_two_who_change_a_field_apart_see_both_until_one_settles_it(vaults: Vaults):
@@ -135,6 +142,7 @@ def test_delete_restore_and_an_edit_made_apart(vaults: Vaults):
     vaults.delete_item(item_id)
     assert vaults.items(vault).total == 0
     assert [item.item_id for item in vaults.items(vault, deleted=True).items] == [item_id]
+    assert code_of(vaults.update_item, item_id, {"notes": "in the bin"}) is ExitCode.CONFLICT
     other.update_item(item_id, {"notes": "apart"})
     meet(vaults, other)
     for reader in (vaults, other, fresh(vaults)):
@@ -390,29 +398,33 @@ class Machine(RuleBasedStateMachine):
 
     @rule(item_id=items, field=FIELD, value=TEXT)
     def change(self, item_id: str, field: str, value: str) -> None:
-        self.vaults.update_item(item_id, {field: value})
-        self.write(item_id, field, value)
+        if not self.refused(self.vaults, item_id):
+            self.vaults.update_item(item_id, {field: value})
+            self.write(item_id, field, value)
+
+    def refused(self, vaults: Vaults, item_id: str) -> bool:
+        """What is in the bin is not changed there."""
+        if self.model[item_id]["deleted"]:
+            assert code_of(vaults.update_item, item_id, {"label": "x"}) is ExitCode.CONFLICT
+        return bool(self.model[item_id]["deleted"])
 
     def write(self, item_id: str, field: str, value: str) -> None:
         held = self.model[item_id]["fields"]
         if held.get(field, "") != value:
             held[field] = value
             self.past[item_id].setdefault(field, []).append(value)
-            self.model[item_id]["deleted"] = False
 
     @rule(item_id=items, tags=TAG_LIST)
     def tag(self, item_id: str, tags: list[str]) -> None:
-        self.alone.update_item(item_id, {TAGS: tags})
-        if self.model[item_id]["tags"] != sorted(tags):
-            self.model[item_id].update(tags=sorted(tags), deleted=False)
+        if not self.refused(self.alone, item_id):
+            self.alone.update_item(item_id, {TAGS: tags})
+            self.model[item_id]["tags"] = sorted(tags)
 
     @rule(item_id=items, custom=CUSTOM)
     def custom_fields(self, item_id: str, custom: dict[str, str]) -> None:
-        self.vaults.update_item(item_id, {"form_fields": custom})
-        form = self.model[item_id]["form"]
-        if any(form.get(name, "") != text for name, text in custom.items()):
-            self.model[item_id]["deleted"] = False
-        form.update(custom)
+        if not self.refused(self.vaults, item_id):
+            self.vaults.update_item(item_id, {"form_fields": custom})
+            self.model[item_id]["form"].update(custom)
 
     @rule(item_id=items)
     def delete(self, item_id: str) -> None:
@@ -429,7 +441,7 @@ class Machine(RuleBasedStateMachine):
         versions = self.alone.history(item_id, field)
         past = self.past[item_id].get(field, [])
         assert [version.value or "" for version in versions] == past[::-1]
-        if versions:
+        if versions and not self.model[item_id]["deleted"]:
             version = versions[which % len(versions)]
             self.vaults.restore_version(item_id, field, version.dot)
             self.write(item_id, field, version.value or "")

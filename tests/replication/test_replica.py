@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from replication.encoding import decode, encode
 from replication.entry import MAX_TIME, Op, make_dot
 from replication.errors import LocalProtocolError
-from replication.membership import BLIND, OWNS, READER, READS, SUITE, WRITER, WRITES
+from replication.membership import BLIND, OWNS, PAPER, READER, READS, SUITE, UNLOCK, WRITER, WRITES
 from replication.replica import Draft, Replica
 from tests.kin import (
     Author,
@@ -435,6 +435,30 @@ def test_a_fork_of_statements_gives_every_copy_the_same_family(one: Replica, fam
     assert one.state().people == twin.state().people
     assert len(one.state().people) == 3
     assert one.membership().reasons == twin.membership().reasons
+
+
+def test_a_statement_that_both_branches_of_a_fork_open_with_is_one(one: Replica, family: Family, tmp_path):
+    twin = twin_of(one, "twin")
+    paper = [PAPER, family.person, b"p" * 32, b"b" * 32, b"s" * 16]
+    wrong = [PAPER, b"?" * 16, b"p" * 32, b"b" * 32, b"s" * 16]
+    assert state(one, family.anna, paper, wrong) == ""
+    assert state(twin, family.anna, paper, [UNLOCK, family.person, b"w" * 32, b""], wrong) == ""
+    state(twin, family.anna, [UNLOCK, family.person, b"v" * 32, b""])
+    here, there = (wires(found)[1:] for found in (one, twin))
+    path = str(tmp_path / "db")
+    first = new_replica("first", family.family, path)
+    other = Replica.open(path, random_bytes=bytes)  # another process
+    assert first.ingest(wires(one)[:1] + here + there).refused is None
+    second = new_replica("second", family.family)
+    assert second.ingest(wires(one)[:1] + there + here).refused is None
+    for found in (first, other, second, Replica.open(path, random_bytes=bytes)):
+        membership = found.membership()
+        assert found.state().unlocks == {family.person: [(b"w" * 32, b""), (b"v" * 32, b"")]}
+        assert sorted(membership.reasons.values()) == ["another person's"] * 2
+        assert membership.heads() == second.membership().heads()
+        assert len(found.put_aside()) == 2
+        named = {digest for entry in range(1, found.last_id() + 1) for digest in found.statements_of(entry)}
+        assert named == set(membership.statements)
 
 
 def test_a_store_that_finds_itself_elsewhere_starts_a_new_log(tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from replication.entry import MAX_SEALED
 from replication.errors import RemoteProtocolError
-from replication.log import Row
+from replication.log import MAX_ROWS, Row, sign_frontier
 from replication.membership import WRITER, WRITES
 from replication.messages import Ack, Entries, Frontiers, Hello, Ping, read_message, write_message
 from replication.replica import MAX_BATCH, Replica
@@ -26,7 +26,19 @@ from replication.session import (
     SyncSession,
     Took,
 )
-from tests.kin import Author, Family, copy, exchange, new_replica, shown, sync, wires, write
+from tests.kin import (
+    Author,
+    Family,
+    admit_device,
+    copy,
+    exchange,
+    new_replica,
+    shown,
+    state,
+    sync,
+    wires,
+    write,
+)
 
 
 @pytest.fixture
@@ -177,6 +189,36 @@ def test_nothing_is_acknowledged_that_was_not_sent(one: Replica, family: Family)
     assert left.receive_message(write_message(Ack(2)), 0)
     with pytest.raises(RemoteProtocolError, match="ack"):
         left.receive_message(write_message(Ack(4)), 0)
+
+
+def test_many_long_signed_frontiers_go_in_several_messages(one: Replica, family: Family):
+    rows = [Row(number.to_bytes(16, "big"), 1, b"h" * 16) for number in range(MAX_ROWS)]
+    devices = [Author(f"device {number}") for number in range(20)]
+    state(one, family.anna, *(admit_device(family.family, device, family.person) for device in devices))
+    for device in devices:
+        one.take_signed_frontier(sign_frontier(family.family, device.id, 1, 0, rows, device.sign).to_wire())
+    two = new_replica("two", family.family)
+    level(one, two)
+    assert set(two.signed_frontiers()) == {device.id for device in devices}
+
+
+def test_more_logs_than_a_hello_names_keep_nobody_apart(one: Replica, family: Family, monkeypatch):
+    monkeypatch.setattr("replication.replica.MAX_ROWS", 4)
+    monkeypatch.setattr("replication.log.MAX_ROWS", 4)
+    for number in range(9):
+        one.store.run("DELETE FROM own_logs")
+        write(one, family.anna, family.vault, f"t{number}", "x")
+    two = copy(one, "two")
+    assert len(one.frontier()) > 4
+    write(one, family.anna, family.vault, "here", "x")
+    write(two, family.anna, family.vault, "there", "x")
+    left, right = level(one, two)
+    assert one.table() == two.table()
+    assert left.level()
+    assert right.level()
+    signed = one.sign_frontier(family.laptop.id, family.laptop.sign, 0)
+    assert len(signed.rows) == 4
+    assert two.take_signed_frontier(signed.to_wire())
 
 
 def test_an_acknowledgement_never_goes_back(one: Replica, family: Family):
