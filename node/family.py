@@ -121,7 +121,7 @@ def found(
     discovery_key = random_bytes(32)
 
     def make(position: Position) -> Draft:
-        admit = [PERSON, ADMIN, random_bytes(16)]
+        admit = [PERSON, ADMIN, keys.id[:16]]
         start = [FOUND, keys.box_key, bytes(recovery.verify_key), nonce]
         person = position.statement_hash([start], admit)[:16]
         box_key = bytes(device.box.public_key)

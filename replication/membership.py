@@ -562,14 +562,16 @@ def _judge_keyholder(
     if owner == person:
         return
     # A new person's first keyholder is part of their admission: same author, same entry, and no
-    # keyholder of theirs before. Otherwise an admin could read private vaults by adding one.
+    # keyholder of theirs before. Otherwise an admin could read private vaults by adding one. And it is the key that
+    # the admission names: or the same admission on two branches of the admin's log could bring one each.
     admission = next(made for digest, made in known.items() if digest[:16] == owner)
     same_entry = (admission.author, admission.log, admission.seq) == (
         statement.author,
         statement.log,
         statement.seq,
     )
-    _need(same_entry and not past.keyholders_of(owner), "only the person adds their keyholders")
+    named = admission.body[2] == key[:16]
+    _need(same_entry and named and not past.keyholders_of(owner), "only the person adds their keyholders")
 
 
 def _judge_epoch(body: list[Any], past: State, person: bytes | None) -> None:

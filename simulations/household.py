@@ -213,7 +213,7 @@ def found(
     family = family_id(holder.id, holder.box_key, recovery, nonce)
 
     def make(position: Position) -> Draft:
-        admit = [PERSON, ADMIN, random_bytes(16)]
+        admit = [PERSON, ADMIN, holder.id[:16]]
         start = [FOUND, holder.box_key, recovery, nonce]
         person = position.statement_hash([start], admit)[:16]
         paper, papers = _paper(person, random_bytes)
@@ -438,7 +438,7 @@ class Desk:
             family, statements = position.family, list[list[Any]]()
             person = self.holder.person
             if holder is not None and role is not None:
-                statements.append([PERSON, role, self.random_bytes(16)])
+                statements.append([PERSON, role, holder.id[:16]])
                 person = position.statement_hash([], statements[0])[:16]
             owner, kind = (person, FULL) if holder is not None else (b"", BLIND)
             statements.append(_device_statement(family, device, kind, owner, discovery))

@@ -105,7 +105,7 @@ class Family:
         it.family = family_id(it.anna.id, it.anna.box_key, recovery, nonce)
 
         def make(position: Position) -> Draft:
-            person = [PERSON, ADMIN, b"P" * 16]
+            person = [PERSON, ADMIN, it.anna.id[:16]]
             start = [FOUND, it.anna.box_key, recovery, nonce]
             it.person = position.statement_hash([start], person)[:16]
             statements: list[list[Any]] = [

@@ -58,7 +58,7 @@ class Home(Statements):
 
     def __init__(self) -> None:
         super().__init__(FAMILY)
-        admission = [PERSON, ADMIN, b"p" * 16]
+        admission = [PERSON, ADMIN, ANNA.id[:16]]
         self.anna = name_of(self, ANNA, FOUNDING, admission)[:16]
         bodies = [
             FOUNDING,
@@ -156,7 +156,7 @@ def test_a_second_directory_is_none(home: Home, ben: bytes):
 
 def test_only_the_founder_makes_the_directory():
     it = Statements(FAMILY)
-    admission, mate = [PERSON, ADMIN, b"p" * 16], [PERSON, ADMIN, b"q" * 16]
+    admission, mate = [PERSON, ADMIN, ANNA.id[:16]], [PERSON, ADMIN, BEN.id[:16]]
     anna = name_of(it, ANNA, FOUNDING, admission)[:16]
     it.add(
         ANNA,
@@ -239,8 +239,22 @@ def test_a_person_without_keyholder_gets_none_later_from_the_admin(home: Home):
     ]
 
 
+def test_an_admission_on_two_branches_of_the_admins_log_brings_one_keyholder(home: Home):
+    admission, frontier = [PERSON, WRITER, BEN.id[:16]], home.membership.heads()
+    person = name_of(home, ANNA, admission)[:16]
+    shown, kept_back = (
+        home.make(ANNA, admission, add_keyholder(FAMILY, person, LAPTOP, holder), frontier=frontier)
+        for holder in (BEN, CLEO)
+    )
+    assert shown[0].hash == kept_back[0].hash
+    for branch in (shown, kept_back):
+        home.membership.add(branch)
+    assert home.membership.state().keyholders_of(person) == [BEN.id]
+    assert home.membership.reasons[kept_back[1].hash] == "only the person adds their keyholders"
+
+
 def test_a_new_person_gets_one_keyholder_with_the_admission(home: Home):
-    admission = [PERSON, WRITER, b"x" * 16]
+    admission = [PERSON, WRITER, BEN.id[:16]]
     person = name_of(home, ANNA, admission)[:16]
     two = [add_keyholder(FAMILY, person, LAPTOP, holder) for holder in (BEN, CLEO)]
     assert home.add(ANNA, admission, *two) == ["", "", "only the person adds their keyholders"]

@@ -57,7 +57,7 @@ class Home(Statements):
         self.people: list[bytes] = []
         for number, (author, laptop) in enumerate(zip(PEOPLE, LAPTOPS, strict=True)):
             before = [FOUNDING] if number == 0 else []
-            admission = [PERSON, WRITER if author.name == "dora" else ADMIN, bytes([number]) * 16]
+            admission = [PERSON, WRITER if author.name == "dora" else ADMIN, author.id[:16]]
             person = self.make(PEOPLE[0], *before, admission)[-1].hash[:16]
             admitted = [
                 admission,
@@ -204,7 +204,7 @@ def test_nothing_that_anyone_states_apart_wedges_the_family():
                 case 4:
                     newcomers += 1
                     holder, device = Author(f"new {seed} {newcomers}"), Author(f"device {seed} {newcomers}")
-                    admission = [PERSON, ADMIN, bytes([newcomers]) * 16]
+                    admission = [PERSON, ADMIN, holder.id[:16]]
                     person = home.make(PEOPLE[who], admission, frontier=views[who])[-1].hash[:16]
                     body = [
                         admission,
