@@ -25,6 +25,8 @@ class Told:
 
     purged_by: int = 0
     """Values lost to a purge that lost its authority after the waiting time."""
+    twice: int = 0
+    """Values shown beside a newer one, whose author could not open what had replaced them."""
     wanted: int = 0
     """Values wanted by a device while another showed them, and the exchange had ended."""
 
@@ -183,23 +185,56 @@ def _compare(
     unread = {dot: value for dot, value in shown if value in (WANTED, PURGED)}
     if target[0] == "member" and unread:
         return
-    if {one for one in shown if one[0] not in unread} != {one for one in wanted if one[0] not in unread}:
+    read = {one for one in shown if one[0] not in unread}
+    current = {one for one in wanted if one[0] not in unread}
+    if read > current and any(family.unopened[by[0]] for by in view.counted):
+        told.twice += 1
+    elif read != current:
         raise Violation("shown", f"{target} shows {sorted(shown, key=str)}, not {sorted(wanted, key=str)}")
-    if not set(unread) <= {dot for dot, _ in wanted}:
+    elif not set(unread) <= {dot for dot, _ in wanted}:
         raise Violation("shown", f"{target} misses {sorted(unread)}, which are not current")
     for dot, value in unread.items():
         if value == PURGED:
-            _lost(family, dot, told, view)
+            _lost(dot, told, view)
         elif not device.partial:
             _wanted(family, device, dot, target, told, final=final)
 
 
-def _lost(family: Family, dot: Dot, told: Told, view: View) -> None:
-    """Purged by one who lost the authority later; rightly only if it was not at once."""
+def _lost(dot: Dot, told: Told, view: View) -> None:
+    """Purged by one who lost the authority later."""
+    if any(one in view.purges for one in [dot, *view.copies.get(dot, [])]):
+        raise Violation("purged", f"{dot} is needed, and purged under a purge in force")
     told.purged_by += 1
-    looks = [family.dropped[one] for one in [dot, *view.copies.get(dot, [])] if one in family.dropped]
-    if looks and min(looks) <= WAIT:
-        raise Violation("waiting", f"{dot} was dropped at once under a purge that lost its authority")
+
+
+def check_dropped(family: Family, device: Device, dropped: dict[Dot, int]) -> None:
+    """Bytes go only when nobody shows them any more, and nobody is known to object."""
+    view = family.view(device)
+    held = device.mask
+    for one in device.held:
+        if family.events[one].author not in view.gone:
+            held |= family.events[one].seen
+    known = family.rules.view(list(_numbers(held)))
+    for dot in dropped:
+        if dot not in known.purges:
+            raise Violation("voided", f"{device.number} drops {dot}: a frontier names what voids the purge")
+        floors = view.purges[dot]
+        for other in family.devices:
+            lacks = all(any(not other.holds(named[0]) for named in floor) for floor in floors)
+            out = all(other.number in family.view(d).gone for d in family.devices if d.number not in view.gone)
+            if lacks and not out and other.number not in family.played_back:
+                raise Violation("current", f"{device.number} drops {dot}, which {other.number} shows as current")
+
+
+def _numbers(mask: int) -> list[int]:
+    return [n for n in range(mask.bit_length()) if mask >> n & 1]
+
+
+def check_waited(family: Family, view: View) -> None:
+    """A purge that lost its authority in the waiting time destroyed nothing."""
+    for dot, looks in family.dropped.items():
+        if looks <= WAIT and dot not in view.purges:
+            raise Violation("waiting", f"{dot} was dropped at once under a purge that lost its authority")
 
 
 def _wanted(family: Family, device: Device, dot: Dot, target: Target, told: Told, *, final: bool) -> None:

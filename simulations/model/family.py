@@ -55,6 +55,7 @@ class Family:
         """Live dots that an event's author could not open."""
         self.dropped: dict[Dot, int] = {}
         """Ciphertexts that any device dropped, with the fewest looks before it did."""
+        self.played_back: set[int] = set()
 
     def view(self, device: Device) -> View:
         return self.rules.view(device.held)
@@ -242,15 +243,24 @@ class Family:
         purges = self.view(here).purges
         here.has |= {dot for dot in there.has if here.holds(dot[0]) and dot not in purges}
 
-    def look(self, device: Device) -> None:
-        """Look at the purges; drop what has been due for the waiting time."""
+    def look(self, device: Device) -> dict[Dot, int]:
+        """Look at the purges; drop what has been due for the waiting time. What was dropped, with the looks."""
         due = self.rules.may_drop(device.held, len(self.devices))
         device.seen_due = {dot: device.seen_due.get(dot, 0) + 1 for dot in due}
         wait = WAIT if "waiting" in self.rules.rules else 0
-        for dot, looks in device.seen_due.items():
-            if looks > wait and dot in device.has:
-                device.has.discard(dot)
-                self.dropped[dot] = min(looks, self.dropped.get(dot, looks))
+        dropped = {dot: n for dot, n in device.seen_due.items() if n > wait and dot in device.has}
+        for dot, looks in dropped.items():
+            device.has.discard(dot)
+            self.dropped[dot] = min(looks, self.dropped.get(dot, looks))
+        return dropped
+
+    def play_back(self, backup: Device) -> Device:
+        """A device is again as it was: if it wrote since, its log forks at its next write."""
+        back = backup.copy()
+        back.seen_due, back.partial = {}, True
+        self.devices[back.number] = back
+        self.played_back.add(back.number)
+        return back
 
 
 def _what(name: str) -> str:

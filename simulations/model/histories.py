@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
-from simulations.model.checks import TARGETS, Told, Violation, check_counts, check_shown
+from simulations.model.checks import TARGETS, Told, Violation, check_counts, check_dropped, check_shown, check_waited
 from simulations.model.events import Event, Op
 from simulations.model.family import WAIT, Device, Family
 from simulations.model.records import RULES
@@ -93,37 +93,35 @@ def run(seed: int, rules: frozenset[str] = ALL) -> Told:
             if other is not device and not {device.number, other.number} & drawer:
                 exchange(family, device, other, rng, whole=rng.random() < 0.6, late=rng.random() < 0.1)
         elif chance < 0.85:
-            family.look(device)
+            look(family, device)
         elif chance < 0.90:
             calm(family, [d for d in family.devices if d.number not in drawer], rng)
         elif chance < 0.96 or not backups:
             backups.append(device.copy())
         else:
-            device = play_back(family, rng.choice(backups))
+            device = family.play_back(rng.choice(backups))
             act(family, device, rng.choice(("remove", "edit", "delete")), rng)
         check_shown(family, family.devices[device.number], told, final=False)
     finish(family, rng, told)
     return told
 
 
-def calm(family: Family, devices: list[Device], rng: random.Random) -> None:
+def calm(family: Family, devices: list[Device], rng: random.Random, looks: int | None = None) -> None:
     """An evening at home: those who are there exchange all, sign what they hold, and look at the purges."""
     meet(family, devices, rng)
     for device in devices:
         family.add(device)
     meet(family, devices, rng)
-    looks = rng.randint(0, WAIT + 1)
+    looks = rng.randint(0, WAIT + 1) if looks is None else looks
     for device in devices:
         for _ in range(looks):
-            family.look(device)
+            look(family, device)
 
 
-def play_back(family: Family, backup: Device) -> Device:
-    """A device is again as it was: if it wrote since, its log forks at its next write."""
-    back = backup.copy()
-    back.seen_due, back.partial = {}, True
-    family.devices[back.number] = back
-    return back
+def look(family: Family, device: Device) -> None:
+    dropped = family.look(device)
+    if dropped:
+        check_dropped(family, device, dropped)
 
 
 def act(family: Family, device: Device, name: str, rng: random.Random) -> None:
@@ -156,11 +154,12 @@ def finish(family: Family, rng: random.Random, told: Told) -> None:
         for device in family.devices:
             check_counts(family, device, family.view(device))
             check_shown(family, device, told, final=True)
+            check_waited(family, family.view(device))
             if late == 0:
                 family.add(device)  # a signed frontier
             if late == 1:
                 for _ in range(WAIT + 1):
-                    family.look(device)
+                    look(family, device)
 
 
 def meet(family: Family, devices: list[Device], rng: random.Random) -> None:

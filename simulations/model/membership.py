@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from simulations.model.events import bits
 
@@ -66,10 +65,9 @@ class State:
     ranks: dict[int, tuple[int, int]] = field(default_factory=dict)
     removed: set[int] = field(default_factory=set)
     left: set[int] = field(default_factory=set)
-
-    @cached_property
-    def nothing(self) -> bool:
-        return not self.keys
+    """Keys of those who left."""
+    gone: list[int] = field(default_factory=list)
+    """The removals and leaves that took effect."""
 
     def readers(self) -> frozenset[int]:
         return frozenset(self.keys)
@@ -257,6 +255,7 @@ class Membership:
 
     def _fold(self, mask: int, valid: list[int]) -> State:
         state = State(removals=self._removals(valid))
+        state.gone = list(state.removals)
         state.alive = self._alive(valid, state.removals)
         for one in sorted(state.alive, key=lambda s: (self.depth(s), s)):
             self._admit(state, self.all[one], one)
@@ -297,8 +296,10 @@ class Membership:
         leaves.sort(key=lambda said: (state.ranks.get(said.target, (0, 0)), said.id), reverse=True)
         for said in leaves:
             if state.admins - {said.target} or "leave-last" not in self.rules:
-                self._take(state, {key for key, person in state.keys.items() if person == said.target})
-                state.left.add(said.target)
+                keys = {key for key, person in state.keys.items() if person == said.target}
+                self._take(state, keys)
+                state.left |= keys
+                state.gone.append(said.id)
 
     # Epochs.
 
@@ -320,7 +321,7 @@ class Membership:
         if "killed-epoch" in self.rules and epoch not in state.alive:
             return False
         if "opened-after" in self.rules and any(
-            not self.all[epoch].past >> r & 1 for r in state.removals
+            not self.all[epoch].past >> r & 1 for r in state.gone
         ):
             return False
         return self.given(epoch, mask) <= state.readers() or "members-only" not in self.rules

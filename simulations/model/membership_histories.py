@@ -42,9 +42,9 @@ class Tree:
         return (1 << len(self.all)) - 1
 
     def found(self) -> None:
-        """A founds and admits B, B admits C; M, a second laptop of A's and a blind peer come after."""
+        """A founds, admits M and B, B admits C; a second laptop of A's and a blind peer come after."""
         self.say(A, 0, "found", A, A)
-        for author, person, admin in ((A, B, True), (B, C, True), (C, M, False)):
+        for author, person, admin in ((A, M, False), (A, B, True), (B, C, True)):
             self.say(author, self.everything(), "person", person, person, admin=admin)
         self.say(A, self.everything(), "device", A, 4)
         self.say(A, self.everything(), "blind", -1, BLIND)
@@ -164,6 +164,28 @@ def check(tree: Tree, mask: int) -> None:
     if back:
         raise Violation("back", f"{sorted(back)} removed and a member, after {describe(tree, mask)}")
     check_kills(tree, mask, state)
+    check_authority(tree, mask, state)
+
+
+def check_authority(tree: Tree, mask: int, state: State) -> None:
+    """One laptop in wrong hands does not take the family over."""
+    for one in sorted(state.alive):
+        said = tree.all[one]
+        made = [s for s in bits(said.past) if tree.all[s].admin or tree.all[s].kind in ("found", "recover", "promote")]
+        admins = {tree.all[s].target for s in made}
+        persons = {tree.rules.person_of(author, said.past) for author in tree.rules.authors(said)}
+        if said.kind in ("person", "promote", "blind", "approve") and not persons <= admins:
+            raise Violation("takeover", f"{one} was said by no admin: {describe(tree, mask)}")
+        if said.kind == "approve" and (len(persons) < 2 or tree.all[said.target].target in persons):
+            raise Violation("takeover", f"{one} is no word of two others: {describe(tree, mask)}")
+        target = said.target if said.kind == "remove person" else tree.rules.person_of(said.target, said.past)
+        if said.kind in ("remove key", "remove person") and target is not None and {target} != persons:
+            eldest = [min(s for s in bits(said.past) if tree.all[s].target == p and tree.all[s].key >= 0)
+                      for p in (*persons, target) if p is not None]  # fmt: skip
+            promoted = any(tree.all[s].kind == "promote" for s in bits(said.past))
+            depths = [tree.rules.depth(s) for s in eldest]
+            if not persons <= admins or (not promoted and depths[0] > depths[-1]):
+                raise Violation("takeover", f"{one} removes a senior: {describe(tree, mask)}")
 
 
 def check_kills(tree: Tree, mask: int, state: State) -> None:
@@ -207,7 +229,7 @@ def check_sealed(tree: Tree) -> None:
             continue
         past = tree.rules.state(said.past)
         readers = tree.rules.can_read(said.target, everything & honest | 1 << said.target)
-        beyond = readers & past.removed
+        beyond = readers & (past.removed | past.left)
         if beyond:
             raise Violation("reads", f"{sorted(beyond)} read write {said.id}: {describe(tree, everything)}")
         if readers & past.blind:

@@ -24,7 +24,7 @@ RULES = {
     "restore-wins": "a restore wins over a delete made apart",
     "present-wins": "present wins over absent made apart",
     "stable": "a purge takes effect once its floor stands in every device's signed frontier",
-    "held-frontier": "a frontier counts only where all that it names is held",
+    "held-frontier": "a device is waited for until all that its newest known frontier names is held",
     "removed-waited": "a removed device is waited for until its removal stands in all remaining frontiers",
     "waiting": "bytes are dropped only after a waiting time",
     "floor": "a write named by the floor of a purge in force counts whatever the cuts",
@@ -306,8 +306,8 @@ class Rules:
         newest: dict[int, int] = {}
         for one in sorted(arrived):
             event = self.events[one]
-            if "held-frontier" not in self.rules or event.seen & ~held == 0:
-                newest[event.author] = event.seen | 1 << one
+            whole = "held-frontier" not in self.rules or event.seen & ~held == 0
+            newest[event.author] = event.seen | 1 << one if whole else 0
         result = held
         remain = [device for device in range(devices) if device not in view.gone]
         for device in range(devices):
