@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Final
 
 from replication.encoding import encode
@@ -87,10 +88,6 @@ class Item:
     """No base is there to be read."""
 
 
-_Values = dict[tuple[str, str], list[tuple[Any, Opened]]]
-"""Field and set member to its values, the one that shows first, each with the op that wrote it."""
-
-
 def read_item(record: bytes, ops: Iterable[Opened]) -> Item:
     """The meaning of a record's live ops; the same for every order of them."""
     registers: dict[tuple[str, str], list[Opened]] = {}
@@ -104,11 +101,15 @@ def read_item(record: bytes, ops: Iterable[Opened]) -> Item:
     states = registers.pop((STATE, ""), [])
     registers.pop((ROSTER, ""), None)
     item.stub = not bases
-    values = _base_values(bases)
-    for (name, member), found in registers.items():
-        readable = [(op.value, op) for op in found if _reads(name, op.value)]
-        if name != TAGS and readable:
-            values[(name, member)] = readable
+    # Of several bases the one that shows first is put in last.
+    values = {key: value for base in reversed(bases) for key, value in base_registers(base.value).items()}
+    for name, member in sorted(registers):
+        readable = [op for op in registers[(name, member)] if _reads(name, op.value)]
+        if name == TAGS or not readable:
+            continue
+        values[(name, member)] = readable[0].value
+        if len(readable) > 1 and len(candidates := _one_of_each(readable)) > 1:
+            item.conflicts[f"{FORM}.{member}" if name == FORM else name] = candidates
     _read_fields(item, values)
     item.tags = _read_tags(values, registers)
     written = [op for found in registers.values() for op in found] + bases
@@ -118,14 +119,6 @@ def read_item(record: bytes, ops: Iterable[Opened]) -> Item:
     item.created_at = min((op.wall_time for op in bases), default=min(times, default=0))
     item.updated_at = max(times, default=0)
     return item
-
-
-def _base_values(bases: list[Opened]) -> _Values:
-    values: _Values = {}
-    for base in reversed(bases):  # the one that shows first is put in last
-        for key, value in base_registers(base.value).items():
-            values[key] = [(value, base)]
-    return values
 
 
 def base_registers(content: Any) -> dict[tuple[str, str], Any]:
@@ -148,30 +141,24 @@ def _reads(name: str, value: Any) -> bool:
     return value is None or type(value) is _TYPES.get(name, str)
 
 
-def _read_fields(item: Item, values: _Values) -> None:
-    for name, member in sorted(values):
-        if name == TAGS:
-            continue
-        written = values[(name, member)]
-        shown = written[0][0]
-        if len(written) > 1 and len(candidates := _one_of_each(written)) > 1:
-            item.conflicts[f"{FORM}.{member}" if name == FORM else name] = candidates
-        if shown is None:
+def _read_fields(item: Item, values: dict[tuple[str, str], Any]) -> None:
+    for (name, member), value in sorted(values.items(), key=itemgetter(0)):
+        if name == TAGS or value is None:
             continue
         if name == FORM:
-            item.form_fields[member] = shown
+            item.form_fields[member] = value
         else:
-            item.fields[name] = shown
+            item.fields[name] = value
 
 
-def _one_of_each(written: list[tuple[Any, Opened]]) -> list[Candidate]:
+def _one_of_each(written: list[Opened]) -> list[Candidate]:
     kept: dict[bytes, Candidate] = {}
-    for value, op in written:
-        kept.setdefault(encode(value), Candidate(value, op.author, op.wall_time, op.dot))
+    for op in written:
+        kept.setdefault(encode(op.value), Candidate(op.value, op.author, op.wall_time, op.dot))
     return list(kept.values())
 
 
-def _read_tags(values: _Values, registers: dict[tuple[str, str], list[Opened]]) -> list[str]:
+def _read_tags(values: Iterable[tuple[str, str]], registers: dict[tuple[str, str], list[Opened]]) -> list[str]:
     present = {member for name, member in values if name == TAGS}
     for (name, member), found in registers.items():
         if name == TAGS:

@@ -86,8 +86,9 @@ def _check_types(value: Any) -> None:
     if kind is list:
         items = value
     elif kind is dict:
-        if any(type(key) is not str for key in value):
-            raise Malformed("type", "map key")
+        for key in value:
+            if type(key) is not str:
+                raise Malformed("type", "map key")
         items = value.values()
     else:
         raise Malformed("type", kind.__name__)

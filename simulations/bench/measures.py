@@ -334,7 +334,9 @@ def command_line(report: Report, floor: dict[str, float], runs: int) -> None:
             unlock_key=me.unlock_key,
             now=time.time(),
         )
-        environment = {**os.environ, "KINRING_HANDLE": token}
+        # An installed program's bytecode lies on the disk: the first call below writes it.
+        compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(device.folder.parent / "bytecode")}
+        environment = {**os.environ, **compiled, "KINRING_HANDLE": token}
         words = processes.kinring(device.folder, "--json", "get-account", "--account-id", item)
 
         def once() -> None:
