@@ -77,6 +77,8 @@ class NodeOptions:
     listen: tuple[str, ...] = ("0.0.0.0", "::")  # noqa: S104 - peers are to reach it; strangers reach pairing
     peer_port: int | None = None
     mdns: str = "lan"
+    tied: bool = False
+    """End when standard input does: whoever started this node is gone, however it went."""
 
 
 @dataclass
@@ -270,10 +272,18 @@ class Node:
             )
         )
         nursery.start_soon(self._dial_loop)
+        if self.options.tied:
+            nursery.start_soon(self._end_with_stdin, nursery.cancel_scope)
         nursery.start_soon(self._watch_store)
         nursery.start_soon(self._sign_frontiers)
         if self.options.mdns != "off":
             nursery.start_soon(self._run_mdns)
+
+    async def _end_with_stdin(self, scope: trio.CancelScope) -> None:
+        async with trio.lowlevel.FdStream(os.dup(0)) as stdin:
+            while await stdin.receive_some(4096):
+                pass
+        scope.cancel()
 
     async def _listen(self) -> list[trio.SocketListener]:
         """The port asked for, else the usual one, else any: two people may share a machine."""

@@ -22,16 +22,24 @@ def kinring(folder: Path, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "node.cli", "--data-dir", str(folder), *arguments]
 
 
-def start(folder: Path, *arguments: str, quiet: bool = True) -> subprocess.Popen[bytes]:
-    """Start a child in a process group of its own, so that Ctrl-C reaches it through us alone."""
+def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start a node or page of a data folder, silent, for as long as this process lives."""
+    return spawn(kinring(folder, *arguments), quiet=True)
+
+
+def spawn(words: list[str], *, quiet: bool = False) -> subprocess.Popen[bytes]:
+    """Start a child that ends when this process does, even if that is killed: its standard input closes then.
+
+    It has a process group of its own, so that Ctrl-C reaches it through us alone, once.
+    """
     output = subprocess.DEVNULL if quiet else None
-    return subprocess.Popen(
-        kinring(folder, *arguments), stdin=subprocess.DEVNULL, stdout=output, start_new_session=True
-    )
+    return subprocess.Popen([*words, "--tied"], stdin=subprocess.PIPE, stdout=output, start_new_session=True)
 
 
 def stop(child: subprocess.Popen[bytes]) -> None:
     """Ask a child to end; after two seconds it is ended."""
+    if child.stdin:
+        child.stdin.close()
     if child.poll() is None:
         child.terminate()
         try:

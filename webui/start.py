@@ -181,6 +181,13 @@ def serve(folder: Path, sockets: list[socket.socket]) -> int:
     return LOCKED_EXIT if desk.locked.is_set() else 0
 
 
+def _end_with_stdin() -> None:
+    """Whoever started the keeper is gone, however it went."""
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _until_orphaned(done: threading.Event) -> None:
     while os.read(0, 1):
         pass
@@ -235,6 +242,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="kinring page")
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--http-port", type=int, default=PORT)
+    parser.add_argument("--tied", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--sockets", type=int, nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args()
     logging.basicConfig(
@@ -246,6 +254,8 @@ def main() -> None:
         if given.sockets:
             code = serve(folder, [socket.socket(fileno=handle) for handle in given.sockets])
         else:
+            if given.tied:
+                threading.Thread(target=_end_with_stdin, daemon=True).start()
             run_page(folder, runtime_folder(folder), port=given.http_port, on_ready=_tell)
     except KinringError as error:
         sys.stderr.write(f"error: {error.message}\nhint: {error.hint}\n")

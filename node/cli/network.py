@@ -26,7 +26,7 @@ COPY_S: Final = 60.0
 RESTART_S: Final = 1.0
 PAGE_PORT: Final = 8080
 
-_PAGE: Final = ("-m", "webui.start")
+_PAGE: Final = ("-P", "-m", "webui.start")
 
 
 def _node_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,14 +52,19 @@ def _node_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+_tied = click.option("--tied", is_flag=True, hidden=True, help="End when standard input does.")
+
+
 @command("node")
 @_node_options
-def run_node(call: Call, listen: tuple[str, ...], peer_port: int | None, mdns: str) -> None:
+@_tied
+def run_node(call: Call, listen: tuple[str, ...], peer_port: int | None, mdns: str, tied: bool) -> None:
     """Run the node: it finds the family's other devices and copies, locked or not.
 
     Example: kinring node --peer-port 47470
     """
     import logging
+    from dataclasses import replace
 
     from node.daemon import NodeOptions
     from node.daemon import run_node as run
@@ -67,9 +72,9 @@ def run_node(call: Call, listen: tuple[str, ...], peer_port: int | None, mdns: s
     logging.basicConfig(
         level=os.environ.get("KINRING_LOG", "WARNING"), format="%(asctime)s %(levelname)s %(message)s"
     )
-    options = NodeOptions(peer_port=peer_port, mdns=mdns)
+    options = NodeOptions(peer_port=peer_port, mdns=mdns, tied=tied)
     if listen:
-        options = NodeOptions(listen=listen, peer_port=peer_port, mdns=mdns)
+        options = replace(options, listen=listen)
     folder, runtime = call.folder(create=True), call.runtime()
     run(
         folder,
@@ -80,13 +85,14 @@ def run_node(call: Call, listen: tuple[str, ...], peer_port: int | None, mdns: s
 
 
 @command("page")
-@click.option("--http-port", type=click.IntRange(1, 65535), default=PAGE_PORT, show_default=True)
-def run_page(call: Call, http_port: int) -> None:
+@click.option("--http-port", type=click.IntRange(0, 65535), default=PAGE_PORT, show_default=True)
+@_tied
+def run_page(call: Call, http_port: int, tied: bool) -> None:
     """Serve the page at http://localhost on this device alone.
 
     Example: kinring page --http-port 8081
     """
-    words = _page_words(call.folder(create=True), http_port)
+    words = [*_page_words(call.folder(create=True), http_port), *(["--tied"] if tied else [])]
     sys.stdout.flush()
     os.execv(words[0], words)  # noqa: S606 - this very process becomes the page: one to stop
 
@@ -96,7 +102,7 @@ def _page_words(folder: Path, port: int) -> list[str]:
 
 
 @command("up")
-@click.option("--http-port", type=click.IntRange(1, 65535), default=PAGE_PORT, show_default=True)
+@click.option("--http-port", type=click.IntRange(0, 65535), default=PAGE_PORT, show_default=True)
 @_node_options
 def up(call: Call, http_port: int, listen: tuple[str, ...], peer_port: int | None, mdns: str) -> None:
     """Start node and page and look after both, until Ctrl-C.
@@ -119,7 +125,7 @@ def up(call: Call, http_port: int, listen: tuple[str, ...], peer_port: int | Non
 
 def _look_after(wanted: list[list[str]], wait_for_first: Callable[[subprocess.Popen[bytes]], None]) -> None:
     """Run the children until a signal; one that dies later is started again, one that never started told."""
-    from node.processes import stop
+    from node.processes import spawn, stop
 
     stopping = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -128,7 +134,7 @@ def _look_after(wanted: list[list[str]], wait_for_first: Callable[[subprocess.Po
     began = time.monotonic()
     try:
         for words in wanted:
-            children.append(_spawn(words))
+            children.append(spawn(words))
             if len(children) == 1:
                 wait_for_first(children[0])
         while not stopping.wait(0.1):
@@ -141,18 +147,13 @@ def _look_after(wanted: list[list[str]], wait_for_first: Callable[[subprocess.Po
                     )
                 note(f"a part of Kinring ended ({child.returncode}); it is started again")
                 stopping.wait(RESTART_S)
-                children[number] = _spawn(wanted[number])
+                children[number] = spawn(wanted[number])
     finally:
         stoppers = [threading.Thread(target=stop, args=(child,)) for child in children]
         for thread in stoppers:
             thread.start()
         for thread in stoppers:
             thread.join()
-
-
-def _spawn(words: list[str]) -> subprocess.Popen[bytes]:
-    # A group of its own: Ctrl-C in the terminal reaches the children through us, once.
-    return subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True)
 
 
 @command("invite")
