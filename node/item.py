@@ -6,9 +6,11 @@ the base, a set by member, a delete by the list of what it saw. Mirrors docs/spe
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import date
 from operator import itemgetter
 from typing import Any, Final
 
@@ -116,7 +118,7 @@ def read_item(record: bytes, ops: Iterable[Opened]) -> Item:
     if states:
         _read_state(item, states, {op.dot for op in written})
     times = [op.wall_time for op in written + states]
-    item.created_at = min((op.wall_time for op in bases), default=min(times, default=0))
+    item.created_at = min([op.wall_time for op in bases] or times, default=0)
     item.updated_at = max(times, default=0)
     return item
 
@@ -242,6 +244,42 @@ def _clean_form(value: Any) -> dict[str, str | None]:
         _text("a custom field", text, MAX_FIELD)
         for name, text in value.items() if name != ""
     }  # fmt: skip
+
+
+def read_kind(text: str) -> str:
+    """The kind that any text stands for: what it contains decides, as in the documents."""
+    text = text.casefold()
+    if "note" in text:
+        return "Notes"
+    if "data" in text or "custom" in text or "form" in text:
+        return "Custom"
+    return "Contacts" if "contact" in text else "Logins"
+
+
+_DAY = re.compile(
+    r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})(?: (?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2}))?"
+    r"|(?P<year2>[0-9]{4})/(?P<month2>[0-9]{2})/(?P<day2>[0-9]{2})"
+    r"|(?P<month3>[0-9]{2})/(?P<day3>[0-9]{2})/(?P<year3>[0-9]{4})"
+)
+
+
+def read_day(text: str) -> tuple[str, str] | None:
+    """A day in one of the documents' forms as (YYYY-MM-DD, a remark where it can be misread); None: it is none."""
+    match = _DAY.fullmatch(text.strip())
+    if match is None:
+        return None
+    part = match.groupdict()
+    year, month, day = (int(part[f"{n}3"] or part[f"{n}2"] or part[n]) for n in ("year", "month", "day"))
+    try:
+        value = date(year, month, day).isoformat()
+    except ValueError:
+        return None
+    remark = ""
+    if part["month3"] and month != day and day <= 12:
+        remark = "read as month/day/year"
+    elif part["time"] and part["time"] != "00:00:00":
+        remark = f"the time of day, {part['time']}, is left out"
+    return value, remark
 
 
 @dataclass(frozen=True, slots=True)

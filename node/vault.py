@@ -7,7 +7,9 @@ op once and are kept up to date from what arrived since.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import gc
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import field as attribute
 from typing import Any, Final
@@ -554,17 +556,18 @@ class Vaults:
         limit: int | None = None,
     ) -> Page:
         """Items by label; of one vault or of all that are not in the bin. `deleted`: what is in the bin."""
-        wanted = [self.vault(vault_id)] if vault_id else self.vaults()
-        found = [
-            (vault, item)
-            for view in wanted
-            for vault in [_id(view.vault_id, "vault")]
-            for item in self._items_of(vault)
-            if item.deleted is deleted and (not query or matches(item, query))
-        ]
-        found.sort(key=lambda pair: (_label(pair[1]).casefold(), pair[1].record))
-        end = None if limit is None else offset + limit
-        return Page(len(found), [self._view(vault, item) for vault, item in found[offset:end]])
+        with _uncollected():
+            wanted = [self.vault(vault_id)] if vault_id else self.vaults()
+            found = [
+                (vault, item)
+                for view in wanted
+                for vault in [_id(view.vault_id, "vault")]
+                for item in self._items_of(vault)
+                if item.deleted is deleted and (not query or matches(item, query))
+            ]
+            found.sort(key=lambda pair: (_label(pair[1]).casefold(), pair[1].record))
+            end = None if limit is None else offset + limit
+            return Page(len(found), [self._view(vault, item) for vault, item in found[offset:end]])
 
     def _items_of(self, vault: bytes) -> Iterable[Item]:
         model = self._model(vault)
@@ -822,6 +825,19 @@ class Vaults:
             target(key, item.record, op.name, op.member or None) for op in self._lookup(vault, item.record)
         }
         return self._replica.count_at(vault, targets)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Opening ten thousand records makes objects that all stay: looking through them for garbage, time and
+    again as they grow, takes a tenth of the time and finds none."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
 
 
 def _id(text: str, what: str) -> bytes:

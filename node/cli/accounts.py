@@ -22,7 +22,6 @@ ORDER: Final = (
 )  # fmt: skip
 """The fields of an account as they are listed."""
 SECRET: Final = ("password", "otp", "notes", "form_fields")
-DATES: Final = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y/%m/%d", "%m/%d/%Y")
 
 
 class _Kind(click.ParamType[str]):
@@ -31,12 +30,9 @@ class _Kind(click.ParamType[str]):
     name = "kind"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        text = str(value).casefold()
-        if "note" in text:
-            return "Notes"
-        if "data" in text or "custom" in text or "form" in text:
-            return "Custom"
-        return "Contacts" if "contact" in text else "Logins"
+        from node.item import read_kind
+
+        return read_kind(str(value))
 
 
 class _Date(click.ParamType[str]):
@@ -45,16 +41,12 @@ class _Date(click.ParamType[str]):
     name = "date"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from datetime import datetime
+        from node.item import read_day
 
-        for form in DATES:
-            try:
-                return datetime.strptime(str(value).strip(), form).date().isoformat()  # noqa: DTZ007 - a day
-            except ValueError:
-                continue
-        if value:
+        found = read_day(str(value))
+        if value and found is None:
             self.fail("a date is written YYYY-MM-DD, YYYY/MM/DD or MM/DD/YYYY", param, ctx)
-        return ""
+        return found[0] if found else ""
 
 
 KIND: Final = _Kind()

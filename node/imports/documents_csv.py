@@ -12,11 +12,11 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import date
 from itertools import product
 from typing import Any, Final
 
 from node.errors import ExitCode, KinringError
+from node.item import read_day, read_kind
 
 MAX_FILE: Final = 64 << 20
 """Bytes."""
@@ -260,14 +260,7 @@ _PLAIN_KINDS: Final = frozenset(
 
 def _kind(cell: str) -> _Taken:
     text = cell.strip().casefold()
-    if "note" in text:
-        kind = "Notes"
-    elif "data" in text or "custom" in text or "form" in text:
-        kind = "Custom"
-    elif "contact" in text:
-        kind = "Contacts"
-    else:
-        kind = "Logins"
+    kind = read_kind(text)
     if text in _PLAIN_KINDS:
         return kind, "", True
     return kind, f"taken as {kind}, and kept as a custom field", False
@@ -297,29 +290,9 @@ def _days(cell: str) -> _Taken:
     return None, _NO_FIT, False
 
 
-_DATE = re.compile(
-    r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})(?: (?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2}))?"
-    r"|(?P<year2>[0-9]{4})/(?P<month2>[0-9]{2})/(?P<day2>[0-9]{2})"
-    r"|(?P<month3>[0-9]{2})/(?P<day3>[0-9]{2})/(?P<year3>[0-9]{4})"
-)
-
-
 def _date(cell: str) -> _Taken:
-    match = _DATE.fullmatch(cell.strip())
-    if match is None:
-        return None, _NO_FIT, False
-    part = match.groupdict()
-    year, month, day = (int(part[f"{n}3"] or part[f"{n}2"] or part[n]) for n in ("year", "month", "day"))
-    try:
-        value = date(year, month, day).isoformat()
-    except ValueError:
-        return None, _NO_FIT, False
-    remark = ""
-    if part["month3"] and month != day and day <= 12:
-        remark = "read as month/day/year"
-    elif part["time"] and part["time"] != "00:00:00":
-        remark = f"the time of day, {part['time']}, is left out"
-    return value, remark, True
+    found = read_day(cell)
+    return (None, _NO_FIT, False) if found is None else (*found, True)
 
 
 def _favorite(cell: str) -> _Taken:
