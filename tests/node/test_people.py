@@ -190,3 +190,19 @@ def test_a_device_is_removed_at_the_command_line(home):
         == ExitCode.NOT_FOUND
     )
     assert home.run("--json", "exposure").json == []
+
+
+def test_a_thief_who_opens_logs_without_end_is_removed_all_the_same(
+    laptop: Laptop, tmp_path: Path, monkeypatch
+):
+    monkeypatch.setattr("node.people.MAX_CUTS", 3)
+    monkeypatch.setattr("replication.membership.MAX_CUTS", 3)
+    phone = join(laptop, tmp_path / "phone")
+    item = account(phone, "from before")
+    for _ in range(6):
+        phone.replica.store.run("DELETE FROM own_logs")
+        account(phone, "of the thief")
+    sync(laptop.replica, phone.replica)
+    remove_device(laptop.replica, laptop.unlocked, laptop.vaults, phone.device.id)
+    assert phone.device.id not in laptop.replica.state().devices
+    assert laptop.password(item) == "from before"
