@@ -15,6 +15,7 @@ from simulations.model.stories import STORIES, tell
 ALL = frozenset(records.RULES) | frozenset(membership.RULES)
 NEVER_MISSED = {
     "take-away-stable": "the first ciphertext is read while it is there, and the floor names what overrides",
+    "members-only": "opened-after asks for more",
     "recipients": "members-only and the grants before a write keep everybody whom it would keep out",
     "killed-epoch": "its author was a recipient and is no member",
     "join": "two clean epochs are equally safe to write under",
@@ -41,9 +42,10 @@ def _records(seed: int, rules: frozenset[str]) -> Told:
 def missed(rule: str, count: int, seed: int = 0) -> str:
     """Where a history goes wrong without this rule; empty: nowhere."""
     rules = ALL - {rule}
-    if rule in STORIES:
+    for stories, teller in ((STORIES, tell), (membership_histories.STORIES, membership_histories.tell)):
         try:
-            tell(rule, rules)
+            if rule in stories:
+                teller(rule, rules)
         except Violation as violation:
             return f"story {rule!r}: {violation}"
     run = membership_histories.run if rule in membership.RULES else _records

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from simulations.model.events import ALIVE, Dot, Event, Grant, Remove, TakeIn, Target
 from simulations.model.family import FIELDS, MEMBER, WAIT, Device, Family
-from simulations.model.records import PURGED, WANTED, View
+from simulations.model.records import PURGED, WANTED, View, content_of
 
 TARGETS = (*(("field", name) for name in FIELDS), ("member", MEMBER))
 
@@ -63,10 +63,10 @@ class Oracle:
         op = self.family.rules.op
         own = self.newest(target)
         if own:
-            found = {(dot, op(dot).value) for dot in own if op(dot).value is not None}
+            found: set[tuple[Dot, object]] = {(dot, op(dot).value) for dot in own if op(dot).value is not None}
         else:
             bases = [dot for dot in self.newest(("base", target[1], "")) if op(dot).value is not None]
-            found = {(dot, dict(op(dot).value)[target[2]]) for dot in bases}  # type: ignore[arg-type]
+            found = {(dot, content_of(op(dot))[target[2]]) for dot in bases}
         if target[0] == "member" and any(value is True for _, value in found):
             found = {one for one in found if one[1] is True}
         return frozenset(found)

@@ -9,11 +9,19 @@ Dot = tuple[int, int]
 """A write: the number of its event, and its place in it. A copy is named in the same way, but is no dot."""
 Target = tuple[str, int, str]
 """(what, record, name), `what` being base, field, member or state."""
-Content = tuple[tuple[str, object], ...]
-"""A base's first values by target name; one that a copy took away is not there."""
-Value = str | bool | tuple[str, frozenset[Dot]] | Content | None
 
 ALIVE = "alive"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A base's first values by target name; one that a copy took away is not there."""
+
+    values: dict[str, object]
+
+
+Value = str | bool | tuple[str, frozenset[Dot]] | Content | None
+"""A field's text, a set's member, a delete with its list, or a base."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from simulations.model.events import ALIVE, Dot, Event, Grant, Op, Purge, Remove, Statement, TakeIn, Target, bits
-from simulations.model.records import ADMINS, Rules, View
+from simulations.model.events import (
+    ALIVE,
+    Content,
+    Dot,
+    Event,
+    Grant,
+    Op,
+    Purge,
+    Remove,
+    Statement,
+    TakeIn,
+    Target,
+    bits,
+)
+from simulations.model.records import ADMINS, Rules, View, content_of
 
 FIELDS = ("f", "g")
 MEMBER = "m"
@@ -90,7 +103,7 @@ class Family:
     # The acts. Each returns None where there is nothing to do.
 
     def create(self, device: Device) -> Event:
-        content = (("f", f"f{len(self.events)}"), ("g", f"g{len(self.events)}"), (MEMBER, True))
+        content = Content({"f": f"f{len(self.events)}", "g": f"g{len(self.events)}", MEMBER: True})
         self.records += 1
         return self.add(device, (Op(("base", self.records - 1, ""), frozenset(), content),))
 
@@ -158,12 +171,12 @@ class Family:
             stable = device.mask
         for dot in view.live.get(("base", record, ""), []):
             read = self.rules.content(view, dot, device.opens)
-            if read is None or not isinstance(read.value, tuple):
+            if read is None or not isinstance(read.value, Content):
                 continue
             over = {name for name in [*FIELDS, MEMBER] if self._overrides(view, record, name, stable)}
-            kept = tuple(pair for pair in read.value if pair[0] not in over)
-            if kept != read.value:
-                return self.add(device, (Op(read.target, frozenset(), kept, dot),))
+            kept = {name: value for name, value in read.value.values.items() if name not in over}
+            if kept != read.value.values:
+                return self.add(device, (Op(read.target, frozenset(), Content(kept), dot),))
         return None
 
     def _overrides(self, view: View, record: int, name: str, stable: int) -> bool:
@@ -173,11 +186,11 @@ class Family:
         """Everything replaced, and every ciphertext older than a copy."""
         if device.number not in ADMINS:
             return None
-        view, items = self.view(device), []
+        view = self.view(device)
+        items: list[tuple[Dot, frozenset[Dot]]] = []
         for by in sorted(view.counted):
-            for dot in self._replaced_by(by):
-                if dot not in view.purges and dot in view.replaced:
-                    items.append((dot, frozenset([by])))
+            old = [dot for dot in self._replaced_by(by) if dot not in view.purges and dot in view.replaced]
+            items += [(dot, frozenset([by])) for dot in old]
         for dot, copies in sorted(view.copies.items()):
             items += self._older(device, view, dot, copies)
         return self.add(device, said=Purge(tuple(items))) if items else None
@@ -194,7 +207,7 @@ class Family:
         floor = {newest}
         old = [one for one in [dot, *copies[:-1]] if one not in view.purges]
         if op.target[0] == "base":
-            kept = dict(self.rules.op(newest).value)  # type: ignore[arg-type]
+            kept = content_of(self.rules.op(newest))
             for name in [*FIELDS, MEMBER]:
                 own = view.live.get((_what(name), op.target[1], name), [])
                 if name not in kept and not own:

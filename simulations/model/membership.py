@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from simulations.model.events import bits
 
 RULES = {
-    "own-past": "a statement is judged in its own past, not in what came before it here",
+    "judged-in-past": "a statement is judged in its own past, not in what came before it here",
     "admin": "only an admin admits, promotes and removes others",
     "senior-only": "an admin alone removes only those who came after them",
     "two-persons": "two admins together are two persons, neither of them the target",
     "kill": "a removal kills what the removed said without the remover having heard it",
     "cascade": "and what rests on an admission that it kills",
     "circle": "removals that no other kills take effect first; only in a circle the senior's does",
-    "seniority": "in a circle: recovery, two admins, then by rank, then by hash",
+    "circle-senior": "in a circle: recovery, two admins, then by rank, then by hash",
     "promotion-rank": "an admin's rank counts from the statement that made them admin",
-    "leave-last": "a leave that would leave no admin has no effect",
+    "leave-last": "who removes themselves leaves; a leave that would leave no admin has no effect",
     "no-return": "a removed key is no member, whoever admits it again",
     "atomic": "a recovery removes and admits one new admin at once",
     "recipients": "an epoch counts only if its recipients are the readers in its own past",
@@ -90,7 +90,7 @@ class Membership:
 
     def state(self, mask: int, order: Sequence[int] = ()) -> State:
         """The family as a set of statements leaves it; only a rule that is switched off looks at `order`."""
-        if "own-past" not in self.rules:
+        if "judged-in-past" not in self.rules:
             return self._by_arrival(order or list(bits(mask)))
         found = self._states.get(mask)
         if found is None:
@@ -129,7 +129,7 @@ class Membership:
         if said.kind == "device":
             return said.target == person and self._new(said.key, past)
         if said.kind == "remove key" and past.keys.get(said.target) == person:
-            return True
+            return said.target != said.author or "leave-last" not in self.rules  # whoever removes themselves leaves
         if person not in past.admins and "admin" in self.rules:
             return False
         return self._may_admin(said, past, person)
@@ -147,7 +147,7 @@ class Membership:
             proposal = self.all[target]
             two = past.keys.get(proposal.author) not in (person, None)
             both = two and past.keys.get(proposal.author) in past.admins
-            return target in past.alive and proposal.target in past.keys.values() and (
+            return proposal.kind == "propose" and target in past.alive and (
                 (both and proposal.target != person) or "two-persons" not in self.rules
             )  # fmt: skip
         if kind == "propose":
@@ -214,7 +214,7 @@ class Membership:
     def _rests_on(self, said: Statement, author: int) -> list[list[int]]:
         """The grounds of an author's right to say it: of each, one must stand."""
         person = self.person_of(author, said.past)
-        valid = [p for p in bits(said.past) if "own-past" not in self.rules or self.valid(p)]
+        valid = [p for p in bits(said.past) if "judged-in-past" not in self.rules or self.valid(p)]
         admissions = [p for p in valid if self.all[p].key == author]
         own = said.kind in ("device", "leave", "epoch", "grant", "write") or (
             said.kind == "remove key" and self.person_of(said.target, said.past) == person
@@ -231,10 +231,10 @@ class Membership:
 
     def order(self, one: int) -> tuple[int, tuple[int, int], int, int]:
         said = self.all[one]
-        if "seniority" not in self.rules:
+        if "circle-senior" not in self.rules:
             return (0, (0, 0), 0, -one)
         tier = {"recover": 0, "approve": 1}.get(said.kind, 2)
-        past = self.state(said.past) if "own-past" in self.rules else State()
+        past = self.state(said.past) if "judged-in-past" in self.rules else State()
         rank = past.ranks.get(past.keys.get(said.author, -1), (0, 0)) if tier == 2 else (0, 0)
         admitted = [self.depth(p) for p in bits(said.past) if self.all[p].key == said.author]
         return (tier, rank, min(admitted, default=0), one)

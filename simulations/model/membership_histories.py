@@ -67,21 +67,13 @@ def act(tree: Tree, key: int, kind: str, rng: random.Random) -> None:
     past = tree.held[key] if honest else random_past(tree, key, rng)
     state = tree.rules.state(past)
     persons = sorted(state.ranks) or [A]
-    keys = sorted([*state.keys, *state.blind]) or [A]
     mine = state.keys.get(key, -1)
     if honest and mine < 0:
         return
-    fresh = tree.fresh
-    if kind == "person":
-        tree.fresh += 1
-        tree.say(key, past, kind, fresh, fresh, admin=rng.random() < 0.6, honest=honest)
-    elif kind == "again" and state.removed:
-        tree.say(key, past, "person", 100 + fresh, rng.choice(sorted(state.removed)), honest=honest)
-        tree.fresh += 1
-    elif kind == "device":
-        tree.fresh += 1
-        tree.say(key, past, kind, mine, fresh, honest=honest)
+    if kind in ("person", "device", "again", "recover"):
+        admit(tree, key, kind, past, honest=honest, rng=rng)
     elif kind == "remove key":
+        keys = sorted([*state.keys, *state.blind]) or [A]
         tree.say(key, past, kind, rng.choice(keys), honest=honest)
     elif kind in ("promote", "remove person", "propose"):
         tree.say(key, past, kind, rng.choice(persons), honest=honest)
@@ -89,18 +81,29 @@ def act(tree: Tree, key: int, kind: str, rng: random.Random) -> None:
         open_ones = [s for s in bits(past) if tree.all[s].kind == "propose"]
         if open_ones:
             tree.say(key, past, kind, rng.choice(open_ones), honest=honest)
-    elif kind == "recover" and rng.random() < 0.5:
-        tree.fresh += 1
-        targets = frozenset(rng.sample(persons, min(2, len(persons))))
-        if "atomic" in tree.rules.rules:
-            tree.say(PAPER, past, kind, fresh, fresh, targets=targets)
-        else:
-            tree.say(PAPER, past, kind, targets=targets)
-        tree.held[fresh] = tree.held[PAPER]
     elif kind == "leave":
         tree.say(key, past, kind, mine, honest=honest)
-    elif kind in ("epoch", "grant", "write") and mine >= 0:
+    elif mine >= 0:
         seal(tree, key, kind, past, honest=honest, rng=rng)
+
+
+def admit(tree: Tree, key: int, kind: str, past: int, *, honest: bool, rng: random.Random) -> None:
+    """A new person, an own device, a key that was removed, or a recovery with its new admin."""
+    state, fresh = tree.rules.state(past), tree.fresh
+    tree.fresh += 1
+    if kind == "person":
+        tree.say(key, past, kind, fresh, fresh, admin=rng.random() < 0.6, honest=honest)
+    elif kind == "device":
+        tree.say(key, past, kind, state.keys.get(key, -1), fresh, honest=honest)
+    elif kind == "again" and state.removed:
+        tree.say(key, past, "person", 100 + fresh, rng.choice(sorted(state.removed)), honest=honest)
+    elif kind == "recover" and rng.random() < 0.5:
+        persons = sorted(state.ranks) or [A]
+        targets = frozenset(rng.sample(persons, min(2, len(persons))))
+        atomic = "atomic" in tree.rules.rules
+        tree.say(PAPER, past, kind, fresh if atomic else -1, fresh if atomic else -1, targets=targets)
+        if atomic:
+            tree.held[fresh] = tree.held[PAPER]
 
 
 def seal(tree: Tree, key: int, kind: str, past: int, *, honest: bool, rng: random.Random) -> None:
@@ -229,7 +232,7 @@ def check_sealed(tree: Tree) -> None:
             continue
         past = tree.rules.state(said.past)
         readers = tree.rules.can_read(said.target, everything & honest | 1 << said.target)
-        beyond = readers & (past.removed | past.left)
+        beyond = {tree.all[s].key for s in bits(said.past)} & readers - past.keys.keys()
         if beyond:
             raise Violation("reads", f"{sorted(beyond)} read write {said.id}: {describe(tree, everything)}")
         if readers & past.blind:
@@ -297,7 +300,8 @@ def _tell(steps: tuple[Step, ...], rules: frozenset[str]) -> Tree | None:
     """The family after these steps; None if the last has no authority (it would change nothing)."""
     tree = Tree(rules)
     tree.found()
-    start, after = tree.everything(), []
+    after: list[int] = []
+    start = tree.everything()
     for author, kind, target, past in steps:
         seen = start | sum(after[n] for n in bits(past))
         before = len(tree.all)
@@ -307,7 +311,11 @@ def _tell(steps: tuple[Step, ...], rules: frozenset[str]) -> Tree | None:
                 return None
             write(tree, author)
         else:
-            tree.say(*_statement(tree, author, kind, target, seen), **_more(kind, tree))
+            if kind == "approve" and not any(tree.all[s].kind == "propose" for s in bits(seen)):
+                return None
+            removed = frozenset((A, B)) if kind == "recover" else frozenset[int]()
+            said = _statement(tree, author, kind, target, seen)
+            tree.say(*said, admin=kind == "person", targets=removed)
             if not tree.rules.valid(before):
                 return None
         after.append(sum(1 << s for s in range(before, len(tree.all))))
@@ -320,16 +328,13 @@ def _statement(tree: Tree, author: int, kind: str, target: int, past: int) -> tu
         target = max((s for s in bits(past) if tree.all[s].kind == "propose"), default=0)
     elif kind == "leave":
         target = tree.rules.state(past).keys.get(author, -1)
+    elif kind == "grant":
+        target, key = 6, target
     elif kind in ("person", "recover"):
         tree.fresh += 1
         target = key = tree.fresh
         author = PAPER if kind == "recover" else author
     return author, past, kind, target, key
-
-
-def _more(kind: str, tree: Tree) -> dict[str, object]:
-    del tree
-    return {"admin": kind == "person", "targets": frozenset((A, B)) if kind == "recover" else frozenset()}
 
 
 def _found(tree: Tree) -> Violation | None:
@@ -339,3 +344,31 @@ def _found(tree: Tree) -> Violation | None:
     except Violation as violation:
         return violation
     return None
+
+
+NEW = 11
+"""The first newcomer's person and key."""
+STORIES: dict[str, tuple[Step, ...]] = {
+    # A's first laptop, in a thief's hands, removes M; A's second removes it, having heard nothing.
+    "circle": ((A, "remove key", M, 0), (4, "remove key", A, 0)),
+    # Two laptops of one person remove each other.
+    "circle-senior": ((A, "remove key", 4, 0), (4, "remove key", A, 0)),
+    # C promotes M, who was admitted before B; B removes C, M removes B.
+    "promotion-rank": ((C, "promote", M, 0), (B, "remove person", C, 0), (M, "remove person", B, 1)),
+    # A admits a person and removes them; B, having heard of the first, grants them the epoch; A writes.
+    "opened-after": (
+        (A, "person", -1, 0), (B, "grant", NEW, 1), (A, "remove person", NEW, 1), (A, "write", -1, 5),
+    ),
+    # C admits an admin; B removes C apart; the new admin proposes.
+    "cascade": ((C, "person", -1, 0), (B, "remove person", C, 0), (NEW, "propose", B, 1)),
+    # A removes the other admins and leaves.
+    "leave-last": ((A, "remove person", B, 0), (A, "remove person", C, 1), (A, "leave", -1, 3)),
+}  # fmt: skip
+
+
+def tell(name: str, rules: frozenset[str] = ALL) -> None:
+    """Raises Violation if it goes wrong."""
+    tree = _tell(STORIES[name], rules)
+    violation = _found(tree) if tree else None
+    if violation:
+        raise violation

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from simulations.model.events import ALIVE, Dot, Event, Grant, Op, Purge, Remove, TakeIn, Target, bits
+from simulations.model.events import ALIVE, Content, Dot, Event, Grant, Op, Purge, Remove, TakeIn, Target, bits
 
 RULES = {
     "dead-set": "a dot named before it came is replaced all the same",
@@ -247,7 +247,7 @@ class Rules:
             return self.op(there[0])
         if "first-ciphertext" not in self.rules:
             return self.op(there[-1])
-        return self.op(there[0] if there[0] == dot else max(there, key=lambda d: (len(_content(self.op(d))), d)))
+        return self.op(there[0] if there[0] == dot else max(there, key=lambda d: (len(content_of(self.op(d))), d)))
 
     def missing(self, view: View, dot: Dot) -> str:
         names = [dot, *view.copies.get(dot, [])]
@@ -292,7 +292,7 @@ class Rules:
             op = self.content(view, dot, has)
             if self.op(dot).value is None:
                 continue
-            values = dict(_content(op)) if op else {}
+            values = content_of(op) if op else {}
             found.add((dot, values.get(target[2], self.missing(view, dot))))
         if target[0] == "member" and len(found) > 1 and "present-wins" in self.rules:
             found = {one for one in found if one[1] is not False} or found
@@ -332,5 +332,6 @@ class Rules:
         }
 
 
-def _content(op: Op) -> tuple[tuple[str, object], ...]:
-    return op.value if isinstance(op.value, tuple) else ()  # type: ignore[return-value]
+def content_of(op: Op) -> dict[str, object]:
+    """A base's values by target name, but for those that a copy took away."""
+    return op.value.values if isinstance(op.value, Content) else {}
