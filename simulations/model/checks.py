@@ -195,13 +195,15 @@ def _compare(
         raise Violation("shown", f"{target} misses {sorted(unread)}, which are not current")
     for dot, value in unread.items():
         if value == PURGED:
-            _lost(dot, told, view)
+            _lost(device, dot, told, view)
         elif not device.partial:
             _wanted(family, device, dot, target, told, final=final)
 
 
-def _lost(dot: Dot, told: Told, view: View) -> None:
+def _lost(device: Device, dot: Dot, told: Told, view: View) -> None:
     """Purged by one who lost the authority later."""
+    if any(one in device.locked for one in [dot, *view.copies.get(dot, [])]):
+        return  # it is here, its key is not
     if any(one in view.purges for one in [dot, *view.copies.get(dot, [])]):
         raise Violation("purged", f"{dot} is needed, and purged under a purge in force")
     told.purged_by += 1
@@ -221,7 +223,8 @@ def check_dropped(family: Family, device: Device, dropped: dict[Dot, int]) -> No
         floors = view.purges[dot]
         for other in family.devices:
             lacks = all(any(not other.holds(named[0]) for named in floor) for floor in floors)
-            out = all(other.number in family.view(d).gone for d in family.devices if d.number not in view.gone)
+            remain = [d for d in family.devices if d.number not in family.played_back | view.gone.keys()]
+            out = all(other.number in family.view(d).gone for d in remain)
             if lacks and not out and other.number not in family.played_back:
                 raise Violation("current", f"{device.number} drops {dot}, which {other.number} shows as current")
 
