@@ -23,7 +23,7 @@ from nacl.exceptions import BadSignatureError, CryptoError
 from nacl.signing import VerifyKey
 
 from replication.encoding import encode
-from replication.entry import tagged_hash
+from replication.entry import MAX_FRONTIER, tagged_hash
 from replication.removal import Rank, Removal, Said, standing
 
 LABEL_FAMILY: Final = b"kinring/1/family"
@@ -308,8 +308,22 @@ class Membership:
         return statement in self.statements
 
     def heads(self) -> tuple[bytes, ...]:
-        """The newest statements: the membership frontier of whoever knows just these."""
+        """The newest statements with effect: the membership frontier of whoever knows just these."""
         return tuple(sorted(self._heads))
+
+    def frontier_for(self, author: bytes, before: Iterable[bytes]) -> tuple[bytes, ...]:
+        """What an author's next entry names: the heads; where a member made more of them than an entry holds, those
+        that cover `before` (what the log's last entry named), the author's own, removals, then the first that came.
+        Who names fewer has heard of less, which is always allowed; the author's next statement joins them.
+        """
+        heads = sorted(self._heads, key=lambda head: self._bit[head])
+        chosen: list[bytes] = []
+        for named in before:
+            if not self.mask(chosen) & self._bit[named]:
+                chosen.append(next((head for head in heads if self._past[head] & self._bit[named]), named))
+        rest = [head for head in heads if head not in chosen]
+        rest.sort(key=lambda h: (self.statements[h].author != author, not self._past[h] & self._removals))
+        return tuple(sorted((chosen + rest)[:MAX_FRONTIER]))
 
     def mask(self, frontier: Iterable[bytes]) -> int:
         """The set of statements at and before `frontier`, a bit for each. All must be known."""
@@ -353,13 +367,13 @@ class Membership:
         self._order.append(statement.hash)
         self.statements[statement.hash] = statement
         self._depth[statement.hash] = 1 + max((self._depth[parent] for parent in parents), default=0)
-        self._heads -= set(parents)
-        self._heads.add(statement.hash)
         reason = self._reason(statement, past) if judged is None else judged.get(statement.hash, "")
         if reason:
             self.reasons[statement.hash] = reason
         else:
             self._effective |= bit
+            # What has no effect is no head: or any key at all could fill the frontiers of the whole family.
+            self._heads = {head for head in self._heads if not past & self._bit[head]} | {statement.hash}
             self._note(statement, bit)
         self._past[statement.hash] = past | bit
         return past | bit
@@ -613,9 +627,15 @@ def _judge_removal(body: list[Any], past: State, person: bytes, role: int) -> No
         owner = target
     if owner != person:
         _need(role == ADMIN, "not an admin")
-        junior = owner == b"" or past.people[owner].rank > past.people[person].rank
+        # A device may outlive its owner, whose admission a removal undid.
+        junior = owner not in past.people or _rank(past, owner) > _rank(past, person)
         _need(junior, "a senior falls to two admins together, or to the recovery key")
     _need(_can_act(_without(past, what, target)), "no admin would be left who can act")
+
+
+def _rank(past: State, person: bytes) -> Rank:
+    """A person's seniority; the founder has it before they have a person."""
+    return past.people[person].rank if person in past.people else (0, b"")
 
 
 def _without(past: State, what: int, target: bytes) -> State:

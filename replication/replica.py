@@ -262,7 +262,7 @@ class Replica:
         """
         with self.transaction():
             log, number, previous, seq, previous_hash, before = self._own_log(author)
-            frontier = self._membership.heads()
+            frontier = self._membership.frontier_for(author, before or ())
             position = Position(
                 self.family or b"",
                 author,

@@ -386,3 +386,26 @@ def test_a_keyholder_statement_rests_on_its_persons_and_devices_admission():
     home = Home()
     kinds = {body[0] for batch in home.batches for body in (statement.body for statement in batch)}
     assert kinds == {FOUND, PERSON, DEVICE, KEYHOLDER}
+
+
+def test_a_device_can_be_removed_though_its_owners_admission_was_undone():
+    home = Home()
+    apart = home.membership.heads()
+    device = Author("of nobody")
+    admission = [PERSON, WRITER, b"x" * 16]
+    person = home.make(PEOPLE[1], admission)[-1].hash[:16]
+    home.add(PEOPLE[1], admission)
+    assert home.add(PEOPLE[2], admit_device(FAMILY, device, person)) == [""]
+    assert home.add(PEOPLE[0], remove(home.people[1]), frontier=apart) == [""]
+    assert person not in home.state().people
+    assert device.id in home.state().devices
+    assert home.add(PEOPLE[0], [REMOVE, A_DEVICE, device.id, []]) == [""]
+    assert device.id not in home.state().devices
+
+
+def test_a_founding_that_removes_its_own_device_has_no_such_effect():
+    it, admission = Statements(FAMILY), [PERSON, ADMIN, b"p" * 16]
+    person = it.make(PEOPLE[0], FOUNDING, admission)[-1].hash[:16]
+    removal = [REMOVE, A_DEVICE, LAPTOPS[0].id, []]
+    reasons = it.add(PEOPLE[0], FOUNDING, admission, admit_device(FAMILY, LAPTOPS[0], person), removal)
+    assert reasons == ["", "", "", "no admin would be left who can act"]

@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 from replication.encoding import decode, encode
 from replication.entry import MAX_TIME, Op, make_dot
 from replication.errors import LocalProtocolError
-from replication.membership import BLIND, OWNS, PAPER, READER, READS, SUITE, UNLOCK, WRITER, WRITES
+from replication.membership import (
+    BLIND,
+    OWNS,
+    PAPER,
+    READER,
+    READS,
+    SHARED,
+    SUITE,
+    UNLOCK,
+    VAULT,
+    WRITER,
+    WRITES,
+)
 from replication.replica import Draft, Replica
 from tests.kin import (
     Author,
@@ -294,7 +306,7 @@ def test_nobody_unhears_what_they_knew(one: Replica, family: Family):
     two = copy(one, "two")
     liar = copy(one, "liar")
     liar.store.run("INSERT INTO own_logs SELECT author, log FROM logs")
-    liar.membership().heads = lambda: early  # type: ignore[method-assign]
+    liar.membership().frontier_for = lambda *_: early  # type: ignore[method-assign]
     write(liar, family.anna, family.vault, "t", "y")
     refused = two.ingest(wires(liar)).refused
     assert refused is not None
@@ -519,3 +531,32 @@ def test_a_peer_that_lags_is_seen(one: Replica, family: Family):
     assert one.behind(rows) == 1
     assert one.behind(one.frontier()) == 0
     assert one.behind([]) == 2
+
+
+def test_nobody_can_fill_the_frontiers_of_the_family():
+    """Statements without effect are nobody's news, and of a member's hundred branches an entry names what fits."""
+    mine = new_replica("mine")
+    family = Family.found(mine)
+    before = mine.membership().heads()
+    stranger, theirs = Author("stranger"), new_replica("theirs", family.family)
+    for number in range(70):
+        theirs.store.run("DELETE FROM own_logs")
+        state(theirs, stranger, [99, number])
+    assert mine.ingest(wires(theirs)).stored == 70
+    assert mine.membership().heads() == before
+    write(mine, family.anna, family.vault, "a", "1")
+
+    ben = Author("ben")
+    family.admit(mine, ben, Author("bens laptop"), WRITER)
+    apart = []
+    for number in range(70):
+        branch = copy(mine, f"branch {number}")
+        assert state(branch, ben, [VAULT, SHARED, bytes([number]) * 16]) == ""
+        apart += wires(branch)[-1:]
+    assert mine.ingest(apart).stored == 70
+    assert len(mine.membership().heads()) == 70
+    write(mine, family.anna, family.vault, "a", "2")
+    assert state(mine, family.anna, [VAULT, SHARED, b"v" * 16]) == ""
+    assert len(mine.membership().heads()) == 7
+    write(mine, family.anna, family.vault, "a", "3")
+    assert shown(copy(mine, "another"), family.vault) == {"a": {"3"}}
