@@ -7,9 +7,9 @@ and paper codes are opaque bytes here.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from nacl.public import Box, PrivateKey, PublicKey, SealedBox
@@ -36,11 +36,11 @@ from node.sealing import Opener, Place, Sealer, Unopened, VaultKeys, target
 from replication.encoding import encode
 from replication.entry import Op, make_dot
 from replication.membership import (
+    A_PERSON,
     ADMIN,
     BLIND,
     DEVICE,
     DIRECTORY,
-    EPOCH,
     FOUND,
     FULL,
     GRANT,
@@ -49,13 +49,16 @@ from replication.membership import (
     PERMIT,
     PERSON,
     READS,
+    REMOVE,
     SELF,
     SHARED,
     SUITE,
+    TAKE_IN,
     UNLOCK,
     VAULT,
     WRITES,
     State,
+    Vault,
     device_proof,
     family_id,
     keyholder_proof,
@@ -251,6 +254,20 @@ def let_in(replica: Replica, device: Identity, holder: Holder, random_bytes: Ran
     holder.person = replica.state().person_of(holder.id) or b""
 
 
+def opened_by(holder: Holder, replica: Replica, statements: list[list[Any]]) -> set[bytes]:
+    """The epochs that someone opens who has these statements, those without effect too, and their own key."""
+    state, known = replica.state(), State(family=replica.family or b"")
+    boxes: dict[bytes, dict[bytes, bytes]] = {}
+    for body in statements:
+        if body[0] == GRANT:
+            boxes.setdefault(body[2], {}).update(map(tuple, body[5]))
+    for vault, held in state.vaults.items():
+        known.vaults[vault] = Vault(held.kind)
+        for name, epoch in held.epochs.items():
+            known.vaults[vault].epochs[name] = replace(epoch, sealed=boxes.get(name, {}) | epoch.sealed)
+    return {name for vault in known.vaults for name in epoch_keys(known, vault, holder.id, holder.box)}
+
+
 @dataclass(repr=False)
 class Desk:
     """One unlocked person at one device: seals, opens, reads, writes. The simulator's own small Vaults."""
@@ -274,7 +291,7 @@ class Desk:
             self._openers.clear()
             self._keys = {
                 vault: found
-                for vault in state.vaults
+                for vault in (state.vaults if self.holder.id in state.keyholders else ())
                 if state.right(vault, self.holder.person) >= READS
                 if (found := epoch_keys(state, vault, self.holder.id, self.holder.box))
             }
@@ -285,12 +302,12 @@ class Desk:
         return self._keys
 
     def writable(self) -> list[bytes]:
-        """Vaults where this person may write and holds the newest epoch's key."""
+        """Vaults where this person may write, under an epoch whose key they hold or one that they may open."""
         state = self.state()
         return [
             vault for vault, held in self._keys.items()
             if vault != state.directory and state.right(vault, self.holder.person) >= WRITES
-            and state.vaults[vault].newest_epoch() in held
+            and state.writable_epoch(vault) in (None, *held)
         ]  # fmt: skip
 
     # Reading
@@ -352,15 +369,16 @@ class Desk:
 
     def write(
         self, vault: bytes, writes: Sequence[tuple[bytes, Write]], *, fresh: bool = False, hostile: str = "",
-        names: Sequence[bytes] = (), elsewhere: bytes = b"",
+        names: Sequence[bytes] = (), elsewhere: bytes = b"", stale: bytes | None = None,
     ) -> EntryInfo:  # fmt: skip
         """Append one entry. `hostile`: `place` seals for the record `elsewhere`, `commitment` lies about the
-        key, `right` does not ask for it. `names`: dots to name beside the live ones."""
+        key, `right` does not ask for it, `stale` writes under the epoch `stale` though a removed one has its key.
+        `names`: dots to name beside the live ones."""
         now = self.clock()
 
         def make(position: Position) -> Draft:
             held = position.state.vaults[vault]
-            epoch = held.newest_epoch() or b""
+            epoch = stale or position.state.writable_epoch(vault) or held.newest_epoch() or b""
             keys = self._keys[vault][epoch]
             place = Place(position.family, vault, epoch, held.suite, position.log, position.seq)
             sealer = Sealer(keys, place, self.random_bytes)
@@ -375,12 +393,16 @@ class Desk:
                 meant.append(Meant(at, replaces, record, write.name, write.member, write.value, shown))
             commitment = self.random_bytes(32) if hostile == "commitment" else sealer.commitment
             self.noted(
-                sealer.salt + commitment, Attempt(vault, tuple(meant), hostile != "right", max(0, now))
+                sealer.salt + commitment, Attempt(vault, tuple(meant), hostile not in ("right", "stale"), max(0, now))
             )
             return Draft(ops=tuple(ops), vault=vault, epoch=epoch, suite=held.suite, salt=sealer.salt,
                          commitment=commitment)  # fmt: skip
 
-        return self.replica.append(self.holder.id, self.holder.signs, make, now)
+        with self.replica.transaction():
+            if hostile not in ("right", "stale") and self.state().writable_epoch(vault) is None:
+                self.new_epoch(vault)
+                self.state()
+            return self.replica.append(self.holder.id, self.holder.signs, make, now)
 
     def _replaceable(self, vault: bytes, at: bytes) -> list[bytes]:
         return [
@@ -475,15 +497,38 @@ class Desk:
                     statements.append(grant_statement(state.family, vault, epoch, keys, person, right, boxes))
         return self.say(statements)
 
+    def _epoch_for(self, vault: bytes, recipients: Iterable[bytes]) -> list[Any]:
+        state, held = self.state(), self._keys[vault]
+        keys = VaultKeys(self.random_bytes(32), next(iter(held.values())).target_key)
+        readers = {key: state.box_key(key) or b"" for key in recipients}
+        return epoch_statement(state.family, vault, keys, readers, state.vaults[vault].heads(), held)
+
     def new_epoch(self, vault: bytes) -> EntryInfo | None:
         """Another key for what is written from now on, to all who may read; it joins epochs opened apart."""
-        state = self.state()
-        held = state.vaults[vault]
-        named = {parent for epoch in held.epochs.values() for parent in epoch.parents}
-        keys = VaultKeys(self.random_bytes(32), next(iter(self._keys[vault].values())).target_key)
-        readers = {key: state.box_key(key) or b"" for key in state.recipients(vault)}
-        made = epoch_statement(state.family, vault, keys, readers)
-        return self.say([[EPOCH, vault, sorted(set(held.epochs) - named), made[3], made[4], []]])
+        return self.say([self._epoch_for(vault, self.state().recipients(vault))])
+
+    def remove(self, what: int, target: bytes) -> EntryInfo | None:
+        """A device or a person goes: up to what we have of theirs it counts, and there are new keys at once."""
+        with self.replica.transaction():
+            state = self.state()
+            devices = {target} | {d for d, device in state.devices.items() if device.owner == target}
+            gone = {k for k, h in state.keyholders.items() if h.person == target or h.device in devices}
+            heads: dict[bytes, list[bytes]] = {}
+            for log, author, digest, _ in self.replica.tips():
+                if author in gone:
+                    heads.setdefault(log, []).append(digest)
+            statements: list[list[Any]] = [[REMOVE, what, target, [[g, sorted(heads[g])] for g in sorted(heads)]]]
+            if what == A_PERSON and target in state.papers:
+                gone.add(state.papers[target].sign_key)
+            for vault in self._keys:
+                readers = state.recipients(vault)
+                if readers & gone and readers - gone and state.right(vault, self.holder.person) >= WRITES:
+                    statements.append(self._epoch_for(vault, readers - gone))
+            return self.say(statements)
+
+    def take_in(self, log: bytes, head: bytes) -> EntryInfo | None:
+        """Let what lies beyond a cut count all the same, up to this entry."""
+        return self.say([[TAKE_IN, log, head]])
 
     # What a hostile member states. None of it may have effect.
 
@@ -496,6 +541,10 @@ class Desk:
         return keyholder_statement(
             self.state().family, self.holder.person, device, Holder.make(self.random_bytes)
         )
+
+    def admit_again(self, device: Identity, discovery: bytes) -> list[Any]:
+        """A device that was removed, under the same key."""
+        return _device_statement(self.state().family, device, FULL, self.holder.person, discovery)
 
     def append_statement(self, statement: list[Any]) -> EntryInfo:
         return self.replica.append(

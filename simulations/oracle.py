@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from node.item import BASE, FORM, ROSTER, STATE, TAGS, Item
 from replication.encoding import decode, encode
 from replication.entry import make_dot
-from replication.membership import FULL, State
+from replication.membership import ADMIN, FULL, State
 from replication.replica import EntryInfo, Replica
-from simulations.household import CANARY, Attempt, Desk, Meant
+from simulations.family import Record, Written
+from simulations.household import CANARY, Attempt, Desk, Meant, opened_by
 from simulations.store import Violation
 
 if TYPE_CHECKING:
@@ -29,25 +30,31 @@ def demand(checker: str, true: bool, detail: str) -> None:
         raise Violation(checker, detail)
 
 
-class Oracle:
+class Oracle(Record):
     """The plain record."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._attempts: dict[bytes, Attempt] = {}
         self.entries: dict[bytes, Attempt | None] = {}
         """Every entry that is durable somewhere; None for statements."""
-        self.powerless: set[bytes] = set()
-        """Entries whose statement may have no effect."""
         self.forbidden: set[bytes] = set()
         """Entries that no copy may take in."""
 
     def note(self, name: bytes, attempt: Attempt) -> None:
         self._attempts[name] = attempt
 
-    def wrote(self, info: EntryInfo, *, powerless: bool = False) -> None:
+    def wrote(self, info: EntryInfo, replica: Replica, *, powerless: bool = False) -> None:
+        """An entry is durable on its author's disk, `replica`, after all that was there before it."""
         self.entries[info.hash] = self._attempts[info.salt + info.commitment] if info.vault else None
         if powerless:
             self.powerless.add(info.hash)
+        seen = frozenset(d for (d,) in replica.store.rows("SELECT hash FROM entries WHERE id < ?", (info.id,)))
+        statements, first = (), b""
+        if not info.vault:
+            statements = tuple(decode(replica.store.row("SELECT body FROM entries WHERE id = ?", (info.id,))[0]))
+            first = replica.statements_of(info.id)[0]
+        self.add(info.hash, Written(info.author, info.log, seen, statements, first))
 
     def attempted(self, info: EntryInfo) -> bool:
         return not info.vault or info.salt + info.commitment in self._attempts
@@ -56,34 +63,57 @@ class Oracle:
         """Entries that stood on one disk only, which is gone."""
         for digest in lost:
             self.entries.pop(digest, None)
+            self.written.pop(digest, None)
             self.powerless.discard(digest)
 
-    def _ops(self) -> Iterable[tuple[bytes, bytes, Attempt, Meant]]:
+    def beyond(self, held: set[bytes]) -> set[bytes]:
+        """Of the entries held, the writes that some removal that stands cuts off."""
+        family = self.family(held)
+        return {
+            digest for digest in held & set(self.entries)
+            if (attempt := self.entries[digest]) and attempt.counts
+            and not family.counts(digest, self.written[digest].author)
+        }  # fmt: skip
+
+    def _ops(self, held: set[bytes]) -> Iterable[tuple[bytes, bytes, bool, Meant]]:
+        """(dot, vault, whether it is cut off, op) of all that had the right to be written."""
+        beyond = self.beyond(held)
         for digest, attempt in self.entries.items():
-            for index, op in enumerate(attempt.ops if attempt else ()):
-                assert attempt is not None
-                yield make_dot(digest, index), attempt.vault, attempt, op
+            if attempt and attempt.counts and digest in held:
+                for index, op in enumerate(attempt.ops):
+                    yield make_dot(digest, index), attempt.vault, digest in beyond, op
 
-    def live(self) -> dict[bytes, tuple[bytes, Meant]]:
-        """Dot to (vault, op): counted, and named by no counted op of the same vault and target."""
-        counted = {dot: (vault, op) for dot, vault, attempt, op in self._ops() if attempt.counts}
-        named = {(vault, op.target, dot) for vault, op in counted.values() for dot in op.replaces}
-        return {dot: (v, op) for dot, (v, op) in counted.items() if (v, op.target, dot) not in named}
+    def live(self, held: set[bytes]) -> dict[bytes, tuple[bytes, Meant]]:
+        """Dot to (vault, op): counted, and named by no counted op of the same vault and target, nor by one that is
+        cut off and named by such."""
+        ops = {dot: (vault, cut, op) for dot, vault, cut, op in self._ops(held)}
+        named: set[tuple[bytes, bytes, bytes]] = set()
 
-    def shown(self) -> dict[bytes, Shown]:
+        def name(vault: bytes, op: Meant) -> None:
+            for dot in op.replaces:
+                if (place := (vault, op.target, dot)) not in named:
+                    named.add(place)
+                    below = ops.get(dot)
+                    if below and below[1] and (below[0], below[2].target) == place[:2]:
+                        name(vault, below[2])
+
+        for vault, cut, op in ops.values():
+            if not cut:
+                name(vault, op)
+        return {d: (v, op) for d, (v, cut, op) in ops.items() if not cut and (v, op.target, d) not in named}
+
+    def shown(self, held: set[bytes]) -> dict[bytes, Shown]:
         """Vault to what its readers must see."""
         found: dict[bytes, Shown] = {}
-        for dot, (vault, op) in self.live().items():
+        for dot, (vault, op) in self.live(held).items():
             if op.shown:
                 place = found.setdefault(vault, {}).setdefault((op.record, op.name, op.member), set())
                 place.add((dot, encode(op.value)))
         return found
 
-    def values(self) -> dict[bytes, tuple[bytes, bytes]]:
+    def values(self, held: set[bytes]) -> dict[bytes, tuple[bytes, bytes]]:
         """Dot to (vault, value) of every write that ever counted and may be shown."""
-        return {
-            dot: (v, encode(op.value)) for dot, v, attempt, op in self._ops() if attempt.counts and op.shown
-        }
+        return {dot: (v, encode(op.value)) for dot, v, cut, op in self._ops(held) if op.shown and not cut}
 
 
 def check_durable(device: Device) -> None:
@@ -106,10 +136,12 @@ def check(world: World) -> None:
     """After the calm: everything that security.md calls "nothing lost", for all devices."""
     for device in world.devices:
         check_durable(device)
-    _check_agreement(world.devices)
+    _check_agreement(world.remaining())
     _check_accounts(world)
+    _check_family(world)
     _check_live(world)
     _check_secrets(world)
+    _check_removed(world)
     _check_forks(world)
     _check_views(world)
     _check_history(world)
@@ -143,31 +175,71 @@ def _check_accounts(world: World) -> None:
     node, oracle = world.devices[0].node, world.oracle
     held = {digest for (digest,) in node.store.rows("SELECT hash FROM entries")}
     demand("authority", not held & oracle.forbidden, "an entry was taken in that must be refused")
-    demand(
-        "kept",
-        set(oracle.entries) <= held,
-        f"{len(set(oracle.entries) - held)} acknowledged entries are gone",
-    )
+    # What a removed device wrote unheard may lie on it alone.
+    here = oracle.family(held).holders
+    gone = [d for d in oracle.entries.keys() - held if oracle.written[d].author in here]
+    demand("kept", not gone, f"{len(gone)} acknowledged entries are gone")
     demand(
         "accounting",
         held <= set(oracle.entries),
         f"{len(held - set(oracle.entries))} entries that nobody wrote",
     )
     aside = {digest for (digest,) in node.store.rows("SELECT hash FROM entries WHERE reason IS NOT NULL")}
-    expected = {digest for digest, attempt in oracle.entries.items() if attempt and not attempt.counts}
+    expected = {digest for digest in held if (attempt := oracle.entries[digest]) and not attempt.counts}
     demand(
         "authority", aside == expected, f"put aside {len(aside)} entries, {len(expected)} had no authority"
     )
+    cut, beyond = node.cut(), oracle.beyond(held)
+    demand("authority", not beyond - cut, f"{len(beyond - cut)} writes count though a removal cuts them off")
+    demand("authority", not cut - beyond, f"{len(cut - beyond)} writes do not count though no removal cuts them off")
     powerless = {digest for (digest,) in node.store.rows(
         "SELECT entries.hash FROM statements JOIN entries ON entry = entries.id WHERE statements.reason != ''"
     )}  # fmt: skip
-    missing = oracle.powerless - powerless
+    missing = (oracle.powerless & held) - powerless
     demand("authority", not missing, f"{len(missing)} statements have effect that may not")
-    demand("authority", powerless == oracle.powerless, "an honest statement has no effect")
+    demand("authority", powerless <= oracle.powerless, "an honest statement has no effect")
+
+
+def _check_family(world: World) -> None:
+    """Who is here and who is gone, for good; and that someone can act."""
+    family, state = world.oracle.family(world.held()), world.devices[0].node.state()
+    for said, is_so, what in (
+        (set(family.people), set(state.people), "people"),
+        (set(family.devices), set(state.devices), "devices"),
+        (set(family.holders), set(state.keyholders), "keyholders"),
+        (family.removed, state.removed, "removed ones"),
+    ):
+        demand("authority", not is_so - said, f"{len(is_so - said)} {what} more than there should be")
+        demand("authority", not said - is_so, f"{len(said - is_so)} {what} less than there should be")
+    for device in world.devices:
+        own = device.node.state()
+        acting = {holder.person for holder in own.keyholders.values()}
+        admins = [person for person in acting if own.people[person].role == ADMIN]
+        demand("alive", bool(admins), f"no admin is left who can act, as {device.name} knows it")
+
+
+def _check_removed(world: World) -> None:
+    """With all that ever was on the wire and the keys that they had, those removed open nothing that was written by
+    authors who had heard that they go."""
+    oracle, held, node = world.oracle, world.held(), world.devices[0].node
+    everyone = {holder.id: holder for device in world.devices for holder in device.holders}
+    statements = [body for d in held for body in oracle.written[d].statements]
+    opened: dict[bytes, set[bytes]] = {}
+    for (entry,) in node.store.rows("SELECT id FROM entries WHERE vault IS NOT NULL"):
+        info = node.info(entry)
+        for gone in oracle.family(oracle.written[info.hash].seen).allowed.keys() & everyone.keys():
+            if gone not in opened:
+                opened[gone] = opened_by(everyone[gone], node, statements)
+            attempt = oracle.entries[info.hash]
+            demand(
+                "secret",
+                not (attempt and attempt.counts) or info.epoch not in opened[gone],
+                "someone removed can read what was written by who had heard of it",
+            )
 
 
 def _check_live(world: World) -> None:
-    expected = {(vault, op.target, dot) for dot, (vault, op) in world.oracle.live().items()}
+    expected = {(vault, op.target, dot) for dot, (vault, op) in world.oracle.live(world.held()).items()}
     held = {row[:3] for row in world.devices[0].node.table()}
     demand("live", not expected - held, f"{len(expected - held)} values lost")
     demand("live", not held - expected, f"{len(held - expected)} values live that were replaced")
@@ -202,11 +274,11 @@ def _check_forks(world: World) -> None:
 
 
 def _check_views(world: World) -> None:
-    expected = world.oracle.shown()
+    expected, remaining = world.oracle.shown(world.held()), world.remaining()
     items: dict[tuple[bytes, bytes], Item] = {}
     for device, desk in world.desks():
         state = desk.state()
-        if desk.holder.id not in state.keyholders:
+        if device not in remaining or desk.holder.id not in state.keyholders:
             continue
         readable = {v for v in state.vaults if state.right(v, desk.holder.person)}
         for vault in sorted(readable):
@@ -265,10 +337,10 @@ def _check_item(shown: Shown, record: bytes, item: Item) -> None:
 
 def _check_history(world: World) -> None:
     """Every value ever acknowledged can still be opened by who may read it."""
-    values = world.oracle.values()
+    values, remaining = world.oracle.values(world.held()), world.remaining()
     done: set[bytes] = set()
     for device, desk in world.desks():
-        for vault in sorted(set(desk.keys()) - done):
+        for vault in sorted(set(desk.keys()) - done) if device in remaining else ():
             done.add(vault)
             wanted = {dot: value for dot, (owner, value) in values.items() if owner == vault}
             found = desk.every_value(vault)

@@ -82,6 +82,10 @@ class CountedReplica(Replica):
             raise Violation("accounting", f"{result.stored} said to be stored, {self._count() - before} are")
         return result
 
+    def cut(self) -> set[bytes]:
+        """The writes that lie beyond a cut."""
+        return {digest for (digest,) in self.store.rows("SELECT hash FROM entries WHERE cut")}
+
     def _count(self) -> int:
         return int(self.store.row("SELECT count(*) FROM entries")[0])
 

@@ -32,7 +32,7 @@ def founded(world: World, *, second_person: bool = True) -> Device:
         device.holders.append(newcomer)
         let_in(device.node, identity, newcomer, bytes_of, world.clock(device))
     for (entry,) in device.node.store.rows("SELECT id FROM entries ORDER BY id"):
-        world.oracle.wrote(device.node.info(entry))
+        world.oracle.wrote(device.node.info(entry), device.node)
     device.promised = device.disk.hashes()
     world.reopen(device)
     return device

@@ -174,8 +174,17 @@ class World:
                     reasons = device.node.store.row(
                         "SELECT count(*) FROM statements WHERE entry = ? AND reason != ''", (entry,)
                     )[0]
-                    self.oracle.wrote(info, powerless=bool(reasons))
+                    self.oracle.wrote(info, device.node, powerless=bool(reasons))
         check_durable(device)
+
+    def held(self) -> set[bytes]:
+        """What the founder's device holds, which nobody removes."""
+        return self.devices[0].disk.hashes()
+
+    def remaining(self) -> list[Device]:
+        """The devices of the family as the founder's knows it; and what began empty at the end."""
+        here = self.oracle.family(self.held()).devices
+        return [device for device in self.devices if device.identity.id in here or device.name == "late"]
 
     def desks(self) -> Iterator[tuple[Device, Desk]]:
         for device in self.devices:
@@ -226,15 +235,15 @@ class World:
         if not known:
             self.may_fork |= {holder.id for holder in source.holders}
         mark = None if known else source.mark
-        return self.add(
-            source.name + "'", source.identity, source.holders, content=snapshot.content, mark=mark
-        )
+        twin = self.add(source.name + "'", source.identity, source.holders, content=snapshot.content, mark=mark)
+        twin.admission = source.admission
+        return twin
 
     # The network
 
     def connect(self, a: Device, b: Device, *, slow: bool = False) -> Connection | None:
         """`slow`: as over a poor radio link, 2 to 50 KB/s and up to two seconds late."""
-        if not (a.up and b.up):
+        if not (a.up and b.up) or self.refuses(a, b) or self.refuses(b, a):
             return None
         self.trace("connect", a.name, b.name)
         delay = self.random.randrange(1, 2_000 if slow else 50)
@@ -249,8 +258,21 @@ class World:
         self.connections.append(connection)
         return connection
 
+    def refuses(self, device: Device, other: Device) -> bool:
+        """Whether a device knows that the other was let in and is here no more. The removed are told nothing."""
+        known = device.node.store.row("SELECT 1 FROM entries WHERE hash = ?", (other.admission,))
+        return bool(known) and other.identity.id not in device.node.state().devices
+
+    def shun(self, device: Device) -> None:
+        """End the connections with those of whose removal a device has heard."""
+        for connection in list(self.connections):
+            a, b = connection.ends
+            if device in (a, b) and (self.refuses(a, b) or self.refuses(b, a)):
+                connection.cut()
+
     def push(self, device: Device, *, beside: Connection | None = None) -> None:
         """Something was saved: every connection has it to send."""
+        self.shun(device)
         for connection in list(self.connections):
             if device in connection.ends and connection is not beside and connection.open:
                 connection.pump(connection.side_of(device))
@@ -266,9 +288,12 @@ class World:
         """Let a person do something. What it returns was acknowledged. False: the machine died of it."""
         self.trace(kind, device.name)
         try:
-            for info in action():
-                if info is not None:
-                    self.oracle.wrote(info, powerless=powerless)
+            before = device.page.last_id()
+            if any(info is not None for info in action()):
+                # All of it: a write may have opened an epoch first.
+                for (entry,) in device.page.store.rows("SELECT id FROM entries WHERE id > ? ORDER BY id", (before,)):
+                    info = device.page.info(entry)
+                    self.oracle.wrote(info, device.page, powerless=powerless)
                     device.promised.add(info.hash)
             self.push(device)
         except Crash:
@@ -375,7 +400,7 @@ class World:
                 self.run_until_quiet(mesh)
         # A device that has nothing yet, from one peer alone: built anew, the same state.
         late = self.add("late", Identity.make(self.random.randbytes), [], family=self.devices[0].node.family)
-        self.connect(self.random.choice(self.devices[:-1]), late)
+        self.connect(self.random.choice(self.remaining()[:-1]), late)
         self.run_until_quiet(lambda: None)
         check(self)
 
