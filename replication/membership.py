@@ -16,7 +16,7 @@ Mirrors docs/spec/membership.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from nacl.exceptions import BadSignatureError, CryptoError
@@ -113,7 +113,7 @@ class Epoch:
     wrapped: dict[bytes, bytes]
     """Earlier epochs' keys under this one's."""
     closed: bool = False
-    """Its statement was undone by a removal: what was written under it can be read, nothing is written."""
+    """It was undone by a removal, or opened before one: what was written under it can be read, nothing is written."""
 
 
 @dataclass(slots=True)
@@ -359,9 +359,7 @@ class Membership:
                 past = self._add(statement, past, heads, judged)
             heads = (statement.hash,)
 
-    def _add(
-        self, statement: Statement, past: int, parents: tuple[bytes, ...], judged: dict[bytes, str] | None
-    ) -> int:
+    def _add(self, statement: Statement, past: int, parents: tuple[bytes, ...], judged: dict[bytes, str] | None) -> int:
         bit = 1 << len(self._order)
         self._bit[statement.hash] = bit
         self._order.append(statement.hash)
@@ -421,7 +419,7 @@ class Membership:
     def _fold(self, members: list[bytes], mask: int) -> State:
         """The state where there are removals: what stands, less what they undo."""
         everyone = self._added_up([h for h in members if self.statements[h].body[0] != REMOVE])
-        removals = [self._removal(h, everyone) for h in members if self._bit[h] & self._removals]
+        removals = [self._removal(h, everyone, mask) for h in members if self._bit[h] & self._removals]
         said = [self._said(h, mask) for h in members]
         stand, dead = standing(
             removals,
@@ -435,7 +433,7 @@ class Membership:
                 _keep_readable(state, self.statements[digest])
         return state
 
-    def _removal(self, digest: bytes, everyone: State) -> Removal:
+    def _removal(self, digest: bytes, everyone: State, mask: int) -> Removal:
         statement = self.statements[digest]
         _, what, target, _ = statement.body
         author = everyone.keyholders.get(statement.author)
@@ -448,7 +446,9 @@ class Membership:
             holder = everyone.keyholders.get(key)
             return holder is not None and (holder.person == target or holder.device in gone)
 
-        return Removal(digest, statement.author, rank, what == A_PERSON and target == person, removes)
+        admitted = [(self._depth[h], h) for h in self._admissions.get(statement.author, ()) if self._bit[h] & mask]
+        key_rank = min(admitted, default=(1 << 30, b""))
+        return Removal(digest, statement.author, rank, key_rank, removes(statement.author), removes)
 
     def _said(self, digest: bytes, mask: int) -> Said:
         """On whose admission a statement rests: its author's, and for a keyholder the person's and device's."""
@@ -468,11 +468,21 @@ class Membership:
 
     def _settled(self, members: Sequence[bytes], removals: Sequence[Removal], dead: set[bytes]) -> State:
         state = self._added_up([h for h in members if h not in dead])
+        concerned = [(vault, r) for r in removals for vault in _readable_by(state, r)]
         for removal in removals:
             _remove(state, self.statements[removal.hash].body, removal)
         for key in [key for key, holder in state.keyholders.items() if _is_gone(state, holder)]:
             state.former[key] = state.keyholders.pop(key)
+        for vault, removal in concerned:
+            self._close_older(state.vaults[vault], removal)
         return state
+
+    def _close_older(self, vault: Vault, removal: Removal) -> None:
+        """Nobody who has heard of a removal writes under an epoch opened before it, even one whose key the removed
+        never had: somebody who has not heard may be handing it to them just now."""
+        for name, epoch in vault.epochs.items():
+            if not self._past[name] & self._bit[removal.hash]:
+                vault.epochs[name] = replace(epoch, closed=True)
 
 
 def _judge(statement: Statement, past: State, known: dict[bytes, Statement]) -> None:
@@ -563,9 +573,7 @@ def _judge_device(body: list[Any], past: State, person: bytes | None, role: int,
     _need(_signed(device, device_proof(past.family, device, box_key, leaf), proof), "no proof of the key")
 
 
-def _judge_keyholder(
-    statement: Statement, past: State, person: bytes | None, known: dict[bytes, Statement]
-) -> None:
+def _judge_keyholder(statement: Statement, past: State, person: bytes | None, known: dict[bytes, Statement]) -> None:
     _, owner, device, key, box_key, proof = statement.body
     _need(owner in past.people, "unknown person")
     _need(device in past.devices and past.devices[device].role == FULL, "no device that may read")
@@ -643,9 +651,7 @@ def _without(past: State, what: int, target: bytes) -> State:
     left = State(people={p: v for p, v in past.people.items() if what == A_DEVICE or p != target})
     gone = _devices_gone(past, what, target)
     left.keyholders = {
-        key: holder
-        for key, holder in past.keyholders.items()
-        if holder.person != target and holder.device not in gone
+        key: holder for key, holder in past.keyholders.items() if holder.person != target and holder.device not in gone
     }
     return left
 
@@ -751,6 +757,12 @@ def _apply_to_vault(state: State, statement: Statement) -> None:
             vault.epochs[body[2]].sealed.setdefault(key, sealed)
 
 
+def _readable_by(state: State, removal: Removal) -> list[bytes]:
+    """The vaults that those removed may read, before they are."""
+    people = {holder.person for key, holder in state.keyholders.items() if removal.removes(key)}
+    return [vault for vault in state.vaults if any(state.right(vault, person) >= READS for person in people)]
+
+
 def _remove(state: State, body: list[Any], removal: Removal) -> None:
     """Take a device or person out, with all that was theirs to use."""
     _, what, target, cuts = body
@@ -777,9 +789,7 @@ def _keep_readable(state: State, statement: Statement) -> None:
         return
     epochs = state.vaults[body[1]].epochs
     if body[0] == EPOCH:
-        epoch = Epoch(
-            body[3], tuple(body[2]), dict(map(tuple, body[4])), dict(map(tuple, body[5])), closed=True
-        )
+        epoch = Epoch(body[3], tuple(body[2]), dict(map(tuple, body[4])), dict(map(tuple, body[5])), closed=True)
         epochs.setdefault(statement.hash, epoch)
     elif body[2] in epochs:
         for key, sealed in body[5]:

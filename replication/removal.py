@@ -3,18 +3,20 @@
 The problem. Anna removes the stolen laptop of Ben while that laptop, in the thief's hands, removes Anna. Or
 two admins fall out, each on a train. Whoever's laptop meets a third first must not win.
 
-What we do. A removal that had authority in its own past is looked at in order of its author's seniority (how
-long ago they were admitted, never a clock), then of its hash. One that stands undoes what its target stated
-without the remover having seen it, removals among that, before the next is looked at; and with a killed
-admission goes, recursively, all that those so admitted stated. One that would leave no admin who can act has
-no effect. So of two who remove each other the senior stays, on every device and in every order of arrival.
+What we do. Of the removals that had authority in their own past one that no other kills takes effect; it undoes what
+its target stated without the remover having seen it, removals among that, and with a killed admission, recursively,
+all that those so admitted stated. Where all that are left kill one another in a circle, the one of the most senior
+person takes effect (then of the oldest key, then by hash), and what it kills falls as well as what kills it. How long
+ago somebody was admitted decides, never a clock. One that would leave no admin who can act has no effect. So of two
+who remove each other the senior stays, on every device and in every order of arrival; and a stolen first laptop does
+not win against its owner's second.
 
 Pure. Mirrors docs/spec/removal.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 Rank = tuple[int, bytes]
@@ -23,12 +25,15 @@ Rank = tuple[int, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """A removal that had authority in its own past. `leaves`: people take themselves out."""
+    """A removal that had authority in its own past."""
 
     hash: bytes
     author: bytes
     rank: Rank
+    key_rank: Rank
+    """Of the key it was signed with: two laptops of one person may fall out, too."""
     leaves: bool
+    """It removes the key that it is signed with."""
     removes: Callable[[bytes], bool]
     """Whether a keyholder's key is among those removed."""
 
@@ -44,7 +49,7 @@ class Said:
 
 
 def standing(
-    removals: Iterable[Removal],
+    removals: Sequence[Removal],
     statements: Sequence[Said],
     saw: Callable[[bytes, bytes], bool],
     can_act: Callable[[Sequence[Removal], set[bytes]], bool],
@@ -54,18 +59,29 @@ def standing(
     `statements` are in an order in which each comes after all it depends on. `saw(a, b)`: whether statement `a`
     was made after `b`. `can_act(removals, dead)`: whether an admin is left who can act.
     """
+    kills = {r.hash: undone_by([r], statements, saw) for r in removals}
+    waiting = {r.hash: r for r in removals if not r.leaves}
     stand: list[Removal] = []
     dead: set[bytes] = set()
-    # Who leaves goes last, the junior first: so that two last admins who leave apart do not both go.
-    ordered = sorted((r for r in removals if not r.leaves), key=lambda r: (r.rank, r.hash))
-    ordered += sorted((r for r in removals if r.leaves), key=lambda r: (r.rank, r.hash), reverse=True)
-    for removal in ordered:
-        tried = [*stand, removal]
-        undone = undone_by(tried, statements, saw)
-        if removal.hash in undone or not can_act(tried, undone):
+    while waiting:
+        free = [r for r in waiting.values() if not any(r.hash in kills[other] for other in waiting if other != r.hash)]
+        chosen = min(free or waiting.values(), key=_seniority)
+        del waiting[chosen.hash]
+        undone = undone_by([*stand, chosen], statements, saw)
+        if not can_act([*stand, chosen], undone):
             continue
-        stand, dead = tried, undone
+        stand, dead = [*stand, chosen], undone
+        waiting = {h: r for h, r in waiting.items() if h not in dead and chosen.hash not in kills[h]}
+    # Who leaves goes last, the junior first: so that two last admins who leave apart do not both go.
+    for leaving in sorted((r for r in removals if r.leaves), key=_seniority, reverse=True):
+        undone = undone_by([*stand, leaving], statements, saw)
+        if leaving.hash not in undone and can_act([*stand, leaving], undone):
+            stand, dead = [*stand, leaving], undone
     return stand, dead
+
+
+def _seniority(removal: Removal) -> tuple[Rank, Rank, bytes]:
+    return (removal.rank, removal.key_rank, removal.hash)
 
 
 def undone_by(
@@ -74,9 +90,7 @@ def undone_by(
     """What the removals undo: what their targets stated unseen, and what rests on that alone."""
     dead: set[bytes] = set()
     for said in statements:
-        unseen = any(
-            r.removes(said.author) and r.hash != said.hash and not saw(r.hash, said.hash) for r in removals
-        )
+        unseen = any(r.removes(said.author) and r.hash != said.hash and not saw(r.hash, said.hash) for r in removals)
         rootless = any(need and all(root in dead for root in need) for need in said.needs)
         if unseen or rootless:
             dead.add(said.hash)

@@ -181,6 +181,48 @@ def test_two_last_admins_who_leave_apart_do_not_both_go():
         assert set(in_any_order(home.batches, seed).state().people) == {home.people[0], home.people[3]}
 
 
+@pytest.mark.parametrize("variant", range(6))
+def test_a_stolen_first_laptop_does_not_win_against_its_owners_second(variant: int):
+    """The thief removes Dora; Anna's younger laptop, which has not heard, removes the stolen one."""
+    home = Home()
+    second, key = Author("annas second laptop"), Author("annas second key")
+    home.add(PEOPLE[0], admit_device(FAMILY, second, home.people[0]))
+    home.add(PEOPLE[0], add_keyholder(FAMILY, home.people[0], second, key))
+    apart = home.membership.heads()
+    assert home.add(PEOPLE[0], remove(home.people[3], [bytes([variant]) * 16, []]), frontier=apart) == [""]
+    stolen = [REMOVE, A_DEVICE, LAPTOPS[0].id, [[bytes([variant + 50]) * 16, []]]]
+    assert home.add(key, stolen, frontier=apart) == [""]
+    for seed in range(6):
+        it = in_any_order(home.batches, seed).state()
+        assert home.people[3] in it.people
+        assert LAPTOPS[0].id not in it.devices
+
+
+@pytest.mark.parametrize("variant", range(6))
+def test_of_two_laptops_of_one_person_that_remove_each_other_the_older_key_stays(variant: int):
+    home = Home()
+    second, key = Author("annas second laptop"), Author("annas second key")
+    home.add(PEOPLE[0], admit_device(FAMILY, second, home.people[0]))
+    home.add(PEOPLE[0], add_keyholder(FAMILY, home.people[0], second, key))
+    apart = home.membership.heads()
+    home.add(PEOPLE[0], [REMOVE, A_DEVICE, second.id, [[bytes([variant]) * 16, []]]], frontier=apart)
+    home.add(key, [REMOVE, A_DEVICE, LAPTOPS[0].id, [[bytes([variant + 50]) * 16, []]]], frontier=apart)
+    for seed in range(6):
+        it = in_any_order(home.batches, seed).state()
+        assert LAPTOPS[0].id in it.devices
+        assert second.id not in it.devices
+
+
+def test_removing_the_laptop_that_one_signs_on_is_leaving_and_comes_last():
+    home = Home()
+    home.add(PEOPLE[0], remove(home.people[2]))
+    apart = home.membership.heads()
+    assert home.add(PEOPLE[0], [REMOVE, A_DEVICE, LAPTOPS[0].id, []], frontier=apart) == [""]
+    assert home.add(PEOPLE[1], [REMOVE, A_DEVICE, LAPTOPS[1].id, []], frontier=apart) == [""]
+    for seed in range(10):
+        assert set(in_any_order(home.batches, seed).state().keyholders) == {PEOPLE[0].id, PEOPLE[3].id}
+
+
 def test_nothing_that_anyone_states_apart_wedges_the_family():
     """Random families: three admins and a member, each with a view of their own, remove, admit and meet."""
     removals = 0
@@ -272,9 +314,7 @@ def test_what_was_seen_counts_and_what_comes_later_does_not(two: Any):
     assert state(ours, family.anna, removal(ours, A_PERSON, person, ben)) == ""
     ours.ingest(wires(theirs))
     assert shown(ours, family.vault) == {"seen": {"by anna"}}
-    assert [why for digest, why in ours.put_aside() if digest[:16] == late[:16]] == [
-        "beyond the cut of a removal"
-    ]
+    assert [why for digest, why in ours.put_aside() if digest[:16] == late[:16]] == ["beyond the cut of a removal"]
     # On the removed one's own device too, once it hears, and on a third that hears in another order.
     theirs.ingest(wires(ours))
     third = new_replica("third", ours.family)
@@ -348,6 +388,19 @@ def test_an_epoch_for_who_was_removed_has_no_effect(two: Any):
     ours, family, _theirs, ben, person, _ = two
     state(ours, family.anna, removal(ours, A_PERSON, person, ben))
     assert state(ours, family.anna, new_epoch(ours, family, family.vault, family.anna, ben)) != ""
+
+
+def test_who_has_heard_of_a_removal_opens_a_new_key_even_if_the_removed_never_had_the_old_one(two: Any):
+    """Ben, who has not heard, hands the old key to whom Anna admitted and has removed again."""
+    ours, family, theirs, ben, _, _ = two
+    nina, tablet = Author("nina"), Author("ninas tablet")
+    person = family.admit(ours, nina, tablet, WRITER)
+    sync(ours, theirs)
+    assert state(ours, family.anna, removal(ours, A_PERSON, person, nina)) == ""
+    family.grant(theirs, family.directory, person, WRITES, nina)
+    assert ours.state().writable_epoch(family.directory) is None
+    # A vault that she could never read keeps its key.
+    assert ours.state().writable_epoch(family.vault) is not None
 
 
 def test_a_device_taken_back_to_before_its_removal_gains_nothing(two: Any):
