@@ -380,5 +380,3 @@ def fingerprint(values: dict[str, Any]) -> bytes:
     if type(filled.get(TAGS)) is list:
         filled[TAGS] = sorted(filled[TAGS], key=encode)
     return encode(filled)
-
-
