@@ -29,7 +29,7 @@ from replication.entry import (
 )
 from replication.errors import InvalidSignature, LocalProtocolError, Malformed, Missing, Refused
 from replication.log import MAX_ROWS, Row, SignedFrontier, sign_frontier, signed_from_wire
-from replication.membership import WRITES, Membership, State, Statement
+from replication.membership import DEVICE, WRITES, Membership, State, Statement
 from replication.registers import Write, live_dots
 from replication.store import Store, StoreError
 
@@ -254,14 +254,16 @@ class Replica:
         self._infos.clear()
         self.refresh()
 
-    def append(self, author: bytes, sign: Sign, make: Callable[[Position], Draft], now: int) -> EntryInfo:
+    def append(
+        self, author: bytes, sign: Sign, make: Callable[[Position], Draft], now: int, *, nonce: bytes = b""
+    ) -> EntryInfo:
         """Append one entry to the author's own log. It is on the disk when this returns.
 
         `make` is called inside the transaction: another process may share the author's log. `now`:
         milliseconds since 1970, for display only.
         """
         with self.transaction():
-            log, number, previous, seq, previous_hash, before = self._own_log(author)
+            log, number, previous, seq, previous_hash, before = self._own_log(author, nonce)
             frontier = self._membership.frontier_for(author, before or ())
             position = Position(
                 self.family or b"",
@@ -299,17 +301,28 @@ class Replica:
             return self._insert(entry, wire, number, previous)
 
     def found(
-        self, author: bytes, sign: Sign, family: bytes, make: Callable[[Position], Draft], now: int
+        self,
+        author: bytes,
+        sign: Sign,
+        family: bytes,
+        nonce: bytes,
+        make: Callable[[Position], Draft],
+        now: int,
     ) -> EntryInfo:
-        """The founding entry: the first of the founder's log in an empty store."""
+        """The founding entry: the first of the founder's log in an empty store.
+
+        `nonce`: the founding statement's 32 bytes; the log is made of the first 16.
+        """
         with self.transaction():
             if self.family is not None:
                 raise LocalProtocolError("this store holds a family")
             self.store.set_meta("family", family)
             self._set_family(family)
-            return self.append(author, sign, make, now)
+            return self.append(author, sign, make, now, nonce=nonce[:16])
 
-    def _own_log(self, author: bytes) -> tuple[bytes, int, int | None, int, bytes, tuple[bytes, ...] | None]:
+    def _own_log(
+        self, author: bytes, nonce: bytes
+    ) -> tuple[bytes, int, int | None, int, bytes, tuple[bytes, ...] | None]:
         """(log, its number, previous entry, next seq, previous hash or nonce, frontier before)."""
         found = self.store.row(
             "SELECT logs.log, number, forked FROM own_logs JOIN logs ON logs.log = own_logs.log "
@@ -322,7 +335,7 @@ class Replica:
                 "SELECT id, seq, hash, frontier FROM entries WHERE log = ? AND tip", (number,)
             )
             return log, number, entry, seq + 1, digest, _split(frontier, 32)
-        nonce = self._random(16)
+        nonce = nonce or self._random(16)
         log = log_id(self.family or b"", author, nonce)
         self.store.run("INSERT OR REPLACE INTO own_logs VALUES (?, ?)", (author, log))
         return log, self._new_log(log, author), None, 0, nonce, None
@@ -834,10 +847,13 @@ class Replica:
         return signed
 
     def take_signed_frontier(self, data: bytes) -> bool:
-        """Store a device's frontier if it is newer than the one held. Raises Refused."""
+        """Store a device's frontier if it is newer than the one held, and the device is not gone. Raises Refused."""
         signed = signed_from_wire(data)
         signed.verify(self.family or b"")
         if signed.device not in self.state().devices:
+            # One that was let in once is gone here; the peer may not have heard of that yet, or keep an old one.
+            if any(known.body[:2] == [DEVICE, signed.device] for known in self._membership.statements.values()):
+                return False
             raise Malformed("device", "not of this family")
         with self.store.write():
             held = self.signed_frontiers().get(signed.device)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from replication.entry import MAX_SEALED
 from replication.errors import RemoteProtocolError
 from replication.log import MAX_ROWS, Row, sign_frontier
-from replication.membership import WRITER, WRITES
+from replication.membership import A_DEVICE, REMOVE, WRITER, WRITES
 from replication.messages import Ack, Entries, Frontiers, Hello, Ping, read_message, write_message
 from replication.replica import MAX_BATCH, Replica
 from replication.session import (
@@ -349,6 +349,20 @@ def test_a_strangers_frontier_ends_the_connection(one: Replica, family: Family):
     session, _ = level(two, copy(two, "three"))
     with pytest.raises(RemoteProtocolError, match="device"):
         session.receive_message(write_message(Frontiers((signed.to_wire(),))), 0)
+
+
+def test_a_removed_devices_frontier_keeps_nobody_apart(one: Replica, family: Family):
+    """Those who have heard of the removal, and those who have not, may both still hold one."""
+    phone = Author("bens phone")
+    family.admit(one, Author("ben"), phone, WRITER)
+    one.sign_frontier(phone.id, phone.sign, 5)
+    unheard = copy(one, "unheard")
+    unheard.sign_frontier(phone.id, phone.sign, 6)
+    one.sign_frontier(phone.id, phone.sign, 7)
+    assert state(one, family.anna, [REMOVE, A_DEVICE, phone.id, []]) == ""
+    sync(one, unheard)
+    sync(one, new_replica("new", family.family))
+    assert phone.id not in unheard.state().devices
 
 
 # Forks
