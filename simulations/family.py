@@ -11,6 +11,8 @@ from typing import Any
 from replication.membership import A_PERSON, ADMIN, DEVICE, KEYHOLDER, PERSON, REMOVE, SELF, TAKE_IN, WRITER
 
 Seen = frozenset[bytes]
+Rank = tuple[int, bytes]
+"""How many statements lay before an admission, and its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +23,18 @@ class Written:
     log: bytes
     seen: Seen
     statements: tuple[list[Any], ...] = ()
-    first: bytes = b""
-    """The name of its first statement."""
+    names: tuple[bytes, ...] = ()
+    """Of its statements."""
 
 
 @dataclass(slots=True)
 class Family:
-    people: dict[bytes, tuple[int, tuple[int, bytes]]] = field(default_factory=dict)
+    people: dict[bytes, tuple[int, Rank]] = field(default_factory=dict)
     """Role and rank."""
     devices: dict[bytes, bytes] = field(default_factory=dict)
     """Device to owner."""
-    holders: dict[bytes, tuple[bytes, bytes]] = field(default_factory=dict)
-    """Key to person and device."""
+    holders: dict[bytes, tuple[bytes, bytes, Rank]] = field(default_factory=dict)
+    """Key to person, device and rank."""
     allowed: dict[bytes, list[Seen]] = field(default_factory=dict)
     """Key that is gone to what each of its removers had seen: what is in all of them counts."""
     taken: set[bytes] = field(default_factory=set)
@@ -77,30 +79,36 @@ class Record:
     def _fold(self, said: list[bytes]) -> Family:
         everyone = self._admitted(said)
         removals = [d for d in said if any(body[0] == REMOVE for body in self.written[d].statements)]
+        survive = {removal: self._alive(everyone, said, [removal]) for removal in removals}
         stand: list[bytes] = []
-        for removal in sorted(removals, key=lambda d: self._seniority(everyone, d)):
-            tried = [*stand, removal]
-            alive = self._alive(everyone, said, tried)
-            left = self._settled(everyone, alive, tried)
-            acting = {person for person, _ in left.holders.values()}
-            if removal in alive and any(left.people[person][0] == ADMIN for person in acting & set(left.people)):
-                stand = tried
+        while removals:
+            # First those that no other undoes; in a circle the most senior one.
+            free = [one for one in removals if all(one in survive[other] for other in removals)]
+            chosen = min(free or removals, key=lambda d: self._seniority(everyone, d))
+            removals.remove(chosen)
+            alive = self._alive(everyone, said, [*stand, chosen])
+            left = self._settled(everyone, alive, [*stand, chosen])
+            acting = {person for person, *_ in left.holders.values()}
+            if any(left.people[person][0] == ADMIN for person in acting & left.people.keys()):
+                stand.append(chosen)
+                removals = [one for one in removals if one in alive and chosen in survive[one]]
         family = self._settled(everyone, self._alive(everyone, said, stand), stand)
         for key in everyone.holders.keys() - family.holders.keys() - family.allowed.keys():
             family.allowed[key] = [frozenset()]  # let in by someone removed, unseen: it never was here
         return family
 
-    def _seniority(self, everyone: Family, removal: bytes) -> tuple[tuple[int, bytes], bytes]:
-        person, _ = everyone.holders[self.written[removal].author]
-        return everyone.people[person][1], self.written[removal].first
+    def _seniority(self, everyone: Family, removal: bytes) -> tuple[Rank, Rank, bytes]:
+        """How long the author has been here, then their key."""
+        person, _, of_key = everyone.holders[self.written[removal].author]
+        return everyone.people[person][1], of_key, self.written[removal].names[0]
 
     def _hits(self, everyone: Family, removal: bytes) -> set[bytes]:
         """The keys that a removal takes away."""
         _, what, target, _ = self.written[removal].statements[0]
         if what == A_PERSON:
             own = {device for device, owner in everyone.devices.items() if owner == target}
-            return {key for key, (person, device) in everyone.holders.items() if person == target or device in own}
-        return {key for key, (_, device) in everyone.holders.items() if device == target}
+            return {key for key, (person, device, _) in everyone.holders.items() if person == target or device in own}
+        return {key for key, (_, device, _) in everyone.holders.items() if device == target}
 
     def _alive(self, everyone: Family, said: list[bytes], removals: list[bytes]) -> list[bytes]:
         hits = {removal: self._hits(everyone, removal) for removal in removals}
@@ -128,17 +136,16 @@ class Record:
         for digest in said:
             written = self.written[digest]
             start = self._depth(digest) - len(written.statements)
-            for at, body in enumerate(written.statements, start + 1):
+            for at, (name, body) in enumerate(zip(written.names, written.statements, strict=True), start + 1):
                 if body[0] == SELF:
-                    family.people[written.first[:16]] = (WRITER, (at, written.first[:16]))
-                    family.holders[written.author] = (written.first[:16], body[2])
+                    family.people[name[:16]] = (WRITER, (at, name))
+                    family.holders[written.author] = (name[:16], body[2], (at, name))
                 elif body[0] == PERSON:
-                    person = next(one[1] for one in written.statements if one[0] == KEYHOLDER)
-                    family.people[person] = (body[1], (at, person))
+                    family.people[name[:16]] = (body[1], (at, name))
                 elif body[0] == DEVICE:
                     family.devices[body[1]] = body[5]
                 elif body[0] == KEYHOLDER:
-                    family.holders[body[3]] = (body[1], body[2])
+                    family.holders[body[3]] = (body[1], body[2], (at, name))
                 elif body[0] == TAKE_IN:
                     family.taken |= self._below(body[2])
         return family

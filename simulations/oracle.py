@@ -50,11 +50,11 @@ class Oracle(Record):
         if powerless:
             self.powerless.add(info.hash)
         seen = frozenset(d for (d,) in replica.store.rows("SELECT hash FROM entries WHERE id < ?", (info.id,)))
-        statements, first = (), b""
+        statements, names = (), ()
         if not info.vault:
             statements = tuple(decode(replica.store.row("SELECT body FROM entries WHERE id = ?", (info.id,))[0]))
-            first = replica.statements_of(info.id)[0]
-        self.add(info.hash, Written(info.author, info.log, seen, statements, first))
+            names = tuple(replica.statements_of(info.id))
+        self.add(info.hash, Written(info.author, info.log, seen, statements, names))
 
     def attempted(self, info: EntryInfo) -> bool:
         return not info.vault or info.salt + info.commitment in self._attempts
@@ -215,7 +215,7 @@ def _check_family(world: World) -> None:
         own = device.node.state()
         acting = {holder.person for holder in own.keyholders.values()}
         admins = [person for person in acting if own.people[person].role == ADMIN]
-        demand("alive", bool(admins), f"no admin is left who can act, as {device.name} knows it")
+        demand("alive", bool(admins) or not own.people, f"no admin is left who can act, as {device.name} knows it")
 
 
 def _check_removed(world: World) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from node.item import FORM, STATE, TAGS, Write
 from replication.encoding import encode
 from replication.entry import make_dot
-from replication.membership import OWNS, READER, READS, WRITER, WRITES
+from replication.membership import A_DEVICE, A_PERSON, ADMIN, OWNS, READER, READS, WRITER, WRITES
 from replication.messages import ENTRIES
 from replication.replica import EntryInfo
 from simulations.household import FIELDS, FORM_NAMES, TAG_NAMES, Desk, Holder, Identity, found, let_in
@@ -94,10 +94,12 @@ def storm(world: World, steps: int = STEPS) -> None:
 
 def _people_come(world: World, first: Device, founder: Desk) -> None:
     random = world.random
-    for name, role, chance in (("second", None, 0.6), ("third", WRITER, 0.8), ("child", READER, 0.5)):
+    third = ADMIN if random.random() < 0.5 else WRITER
+    come = (("second", None, 0.6), ("third", third, 0.8), ("fourth", ADMIN, 0.3), ("child", READER, 0.4))
+    for name, role, chance in come:
         if random.random() < chance:
             device = admit(world, first, founder, name, role)
-            if device is not None and role is not None and random.random() < 0.6:
+            if device is not None and role in (WRITER, READER) and random.random() < 0.6:
                 device.holders[0].hostile = True
     if random.random() < 0.6:
         admit(world, first, founder, "blind", None, blind=True)
@@ -164,15 +166,56 @@ def _epoch(world: World) -> None:
 
 
 def _admit(world: World) -> None:
-    admins = [
-        (d, desk) for d, desk in world.desks() if desk.holder.person == world.devices[0].holders[0].person
-    ]
+    admins = _admins(world)
     if admins and len(world.devices) < MOST_DEVICES:
         device, desk = world.random.choice(admins)
         if not desk.writable():
             return
-        role = world.random.choice((None, None, WRITER))
+        role = world.random.choice((None, None, WRITER, ADMIN))
         admit(world, device, desk, f"new{len(world.devices)}", role, blind=world.random.random() < 0.3)
+
+
+def _admins(world: World) -> list[tuple[Device, Desk]]:
+    found = []
+    for device, desk in world.desks():
+        state = desk.state()
+        person = state.person_of(desk.holder.id)
+        if person is not None and state.people[person].role == ADMIN:
+            found.append((device, desk))
+    return found
+
+
+def _remove(world: World) -> None:
+    """An admin removes someone junior or a device of theirs, or one of their own; one who tries it with a senior has
+    no effect. The device of the founding stays. Several do it apart, and those removed go on until they hear."""
+    admins = _admins(world)
+    if not admins or len(world.devices) < 3:
+        return
+    device, desk = world.random.choice(admins)
+    state, first = desk.state(), world.devices[0]
+    own = state.people[desk.holder.person]
+    people = [p for p in sorted(state.people) if p not in (desk.holder.person, first.holders[0].person)]
+    machines = [d for d in sorted(state.devices) if d not in (first.identity.id, device.identity.id)]
+    if not people + machines:
+        return
+    target = world.random.choice(machines + people)
+    what = A_PERSON if target in people else A_DEVICE
+    owner = state.people.get(target if what == A_PERSON else state.devices[target].owner)
+    powerless = owner is not None and owner.rank < own.rank
+    if owner is own and device is not first:
+        return  # two devices of one person that remove each other: whoever hears first shuns the one that stays
+    world.act(device, "remove", lambda: [desk.remove(what, target)], powerless=powerless)
+
+
+def _take_in(world: World) -> None:
+    """An admin lets count what lies beyond a cut."""
+    if admins := _admins(world):
+        device, desk = world.random.choice(admins)
+        beyond = sorted(device.page.cut() & set(world.oracle.written))
+        if beyond:
+            head = world.random.choice(beyond)
+            log = world.oracle.written[head].log
+            world.act(device, "take in", lambda: [desk.take_in(log, head)])
 
 
 def _sign(world: World) -> None:
@@ -293,6 +336,21 @@ def writes_without_right(world: World, device: Device, desk: Desk) -> None:
     world.act(device, "no right", lambda: [desk.write(vault, [(record, write)], hostile="right")])
 
 
+def stale_key(world: World, device: Device, desk: Desk) -> None:
+    """A write under a key that someone removed has, by who has heard of it."""
+    state = desk.state()
+    found = [
+        (vault, epoch)
+        for vault in desk.writable() if world.records.get(vault)
+        for epoch in desk.keys()[vault] if not state.is_clean(vault, epoch)
+    ]  # fmt: skip
+    if found:
+        vault, epoch = world.random.choice(found)
+        record = world.random.choice(world.records[vault])
+        write = Write("password", "", world.text())
+        world.act(device, "stale", lambda: [desk.write(vault, [(record, write)], hostile="stale", stale=epoch)])
+
+
 def takes_right(world: World, device: Device, desk: Desk) -> None:
     """A grant to themselves, of what they do not own."""
     state = desk.state()
@@ -329,11 +387,11 @@ def un_hears(world: World, device: Device, desk: Desk) -> None:
 
 _CRIMES: Final = (
     names_what_is_not_theirs, names_what_is_not_theirs, lies_about_place, lies_about_place,
-    writes_without_right, writes_without_right, takes_right, un_hears,
+    writes_without_right, writes_without_right, takes_right, un_hears, stale_key,
 )  # fmt: skip
 
 _DEEDS: Final[tuple[tuple[Callable[[World], None], int], ...]] = (
     (_change, 40), (_create, 10), (_delete, 7), (_share, 4), (_hand_on, 4), (_epoch, 2), (_admit, 2),
     (_sign, 3), (_connect, 22), (_cut, 8), (_crash, 7), (_clock, 3), (_snapshot, 4), (_copy_back, 3),
-    (_hostile, 14),
+    (_hostile, 14), (_remove, 3), (_take_in, 3),
 )  # fmt: skip
