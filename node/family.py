@@ -142,7 +142,7 @@ def found(
         return Draft(statements=tuple(statements))
 
     with replica.transaction():
-        replica.found(keys.id, lambda m: keys.signing_key.sign(m).signature, family, make, now)
+        replica.found(keys.id, lambda m: keys.signing_key.sign(m).signature, family, nonce, make, now)
         unlocked = _settle(replica, who, keys, random_bytes)
         vaults = _title_vaults(replica, unlocked, random_bytes, now)
         vaults.set_names({unlocked.person: who.name or who.username, device.id[:16]: device_name})

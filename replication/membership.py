@@ -23,7 +23,7 @@ from nacl.exceptions import BadSignatureError, CryptoError
 from nacl.signing import VerifyKey
 
 from replication.encoding import encode
-from replication.entry import MAX_FRONTIER, tagged_hash
+from replication.entry import MAX_FRONTIER, log_id, tagged_hash
 from replication.removal import Rank, Removal, Said, standing
 
 LABEL_FAMILY: Final = b"kinring/1/family"
@@ -49,6 +49,9 @@ MAX_LEAF: Final = 1024
 MAX_RECIPIENTS: Final = 256
 MAX_EPOCHS: Final = 256
 MAX_BLOB: Final = 2048
+MAX_DEVICES: Final = 64
+"""Devices that one person may ever be given, and vaults that they may make: what a member can make others weigh."""
+MAX_VAULTS: Final = 256
 MAX_CUTS: Final = 1024
 """Logs named by one removal, and branch heads in all."""
 
@@ -112,6 +115,8 @@ class Epoch:
     """Keyholder or paper key id to the sealed box, those of later grants included."""
     wrapped: dict[bytes, bytes]
     """Earlier epochs' keys under this one's."""
+    given: dict[bytes, int] = field(default_factory=dict, compare=False)
+    """How much weight a box has that a later grant brought; none stands for the epoch's own."""
     closed: bool = False
     """It was undone by a removal, or opened before one: what was written under it can be read, nothing is written."""
 
@@ -154,6 +159,8 @@ class State:
     """Person to (wrap, older unlock key wrapped under the new one or empty), oldest first."""
     removed: set[bytes] = field(default_factory=set)
     """Ids of devices and people that were removed, for good."""
+    devices_given: dict[bytes, int] = field(default_factory=dict)
+    """How many devices a person was ever given; the empty id stands for blind ones."""
     former: dict[bytes, Keyholder] = field(default_factory=dict)
     """Keyholders of removed devices and people: their names still stand at what they wrote."""
     cuts: dict[bytes, list[Cuts]] = field(default_factory=dict)
@@ -443,8 +450,13 @@ class Membership:
         gone = _devices_gone(everyone, what, target)
 
         def removes(key: bytes) -> bool:
-            holder = everyone.keyholders.get(key)
-            return holder is not None and (holder.person == target or holder.device in gone)
+            # By every admission of the key: a fork could bind it to a second device, out of reach.
+            return any(
+                person == target or device in gone
+                for h in self._admissions.get(key, ())
+                if self._bit[h] & mask
+                for person, device in [_bound_to(self.statements[h])]
+            )
 
         admitted = [(self._depth[h], h) for h in self._admissions.get(statement.author, ()) if self._bit[h] & mask]
         key_rank = min(admitted, default=(1 << 30, b""))
@@ -471,8 +483,9 @@ class Membership:
         concerned = [(vault, r) for r in removals for vault in _readable_by(state, r)]
         for removal in removals:
             _remove(state, self.statements[removal.hash].body, removal)
-        for key in [key for key, holder in state.keyholders.items() if _is_gone(state, holder)]:
-            state.former[key] = state.keyholders.pop(key)
+        for key, holder in list(state.keyholders.items()):
+            if _is_gone(state, holder) or any(removal.removes(key) for removal in removals):
+                state.former[key] = state.keyholders.pop(key)
         for vault, removal in concerned:
             self._close_older(state.vaults[vault], removal)
         return state
@@ -498,11 +511,14 @@ def _judge(statement: Statement, past: State, known: dict[bytes, Statement]) -> 
     if kind == FOUND:
         _need(first and not statement.frontier and not past.founder, "founds only at the start")
         _need(family_id(author, *body[1:]) == past.family, "another family")
+        # In one log alone: or whoever has the founder's key could found the family once more, and be its senior.
+        _need(statement.log == log_id(past.family, author, body[3][:16]), "another log")
         return
     if kind == SELF:
         _judge_self(statement, past)
         return
-    founding = author == past.founder and not past.keyholders and not past.former and statement.seq == 0
+    founding = author == past.founder and not past.keyholders and not past.former
+    founding = founding and statement.seq == 0 and not statement.frontier
     person = past.person_of(author)
     _need(founding or person is not None, "author is no keyholder")
     role = ADMIN if founding else past.people[person or b""].role
@@ -534,12 +550,15 @@ def _judge_admission(
         else:
             _need(body[1] in (ADMIN, WRITER, READER), "unknown role")
             _need(not founding or not past.people, "founder admitted already")
+            # The same in every branch of a forked founding: one founder, however often it is told.
+            _need(not founding or (statement.index, *body[1:]) == (1, ADMIN, statement.author[:16]), "not the founder")
 
 
 def _judge_of_vault(body: list[Any], past: State, author: bytes, role: int) -> None:
     kind, person = body[0], past.person_of(author)
     if kind == VAULT:
         _need(role != READER, "readers make no vaults")
+        _need(sum(person in v.rights for v in past.vaults.values()) < MAX_VAULTS, "too many vaults")
         _need(body[1] in (SHARED, PRIVATE) or (body[1] == DIRECTORY and not past.directory), "kind")
         _need(body[1] != DIRECTORY or author == past.founder, "the founder makes the directory")
     elif kind == EPOCH:
@@ -567,6 +586,7 @@ def _judge_device(body: list[Any], past: State, person: bytes | None, role: int,
     _need(device_role in (FULL, BLIND), "unknown role")
     _need(device not in past.devices, "admitted already")
     _need(device not in past.removed, "a removed key is never admitted again")
+    _need(past.devices_given.get(owner, 0) < MAX_DEVICES, "too many devices")
     _need((owner == b"") == (device_role == BLIND), "a blind peer has no owner")
     _need(owner == b"" or owner in past.people, "unknown owner")
     _need(founding or role == ADMIN or (owner == person and device_role == FULL), "not an admin")
@@ -722,6 +742,7 @@ def _apply_admission(state: State, statement: Statement, person: bytes | None, r
         state.keyholders.setdefault(author, Keyholder(made, body[2], body[3]))
     elif kind == DEVICE:
         state.devices.setdefault(body[1], Device(body[2], body[3], body[4], body[5], body[6]))
+        state.devices_given[body[5]] = state.devices_given.get(body[5], 0) + 1
     elif kind == KEYHOLDER:
         state.keyholders.setdefault(body[3], Keyholder(body[1], body[2], body[4]))
     else:
@@ -752,9 +773,32 @@ def _apply_to_vault(state: State, statement: Statement) -> None:
     elif body[2] in vault.epochs:
         if body[1] != state.directory:
             vault.rights[body[3]] = body[4]
-        for key, sealed in body[5]:
-            # A key handed on never replaces one that is there: who has it keeps it.
-            vault.epochs[body[2]].sealed.setdefault(key, sealed)
+        _hand_on(state, vault.epochs[body[2]], statement)
+
+
+def _hand_on(state: State, epoch: Epoch, grant: Statement) -> None:
+    """Boxes of a grant. One that is there stays, unless who gave it had less to do with it: the person themselves
+    comes first, then the vault's owner or an admin, then any other reader; so none of these can lock one out."""
+    _, vault, _, reader, _, boxes = grant.body
+    person = state.person_of(grant.author)
+    weight = 2 if person == reader else int(_is_trusted(state, vault, person))
+    for key, sealed in boxes:
+        if key not in epoch.sealed or weight > epoch.given.get(key, 3):
+            epoch.sealed[key] = sealed
+            epoch.given[key] = weight
+
+
+def _is_trusted(state: State, vault: bytes, person: bytes | None) -> bool:
+    if vault == state.directory:
+        return person in state.people and state.people[person].role == ADMIN
+    return state.right(vault, person) >= OWNS
+
+
+def _bound_to(admission: Statement) -> tuple[bytes, bytes]:
+    """The person and the device that an admission gives a keyholder."""
+    if admission.body[0] == SELF:
+        return admission.hash[:16], admission.body[2]
+    return (admission.body[1], admission.body[2]) if admission.body[0] == KEYHOLDER else (b"", b"")
 
 
 def _readable_by(state: State, removal: Removal) -> list[bytes]:

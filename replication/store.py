@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import apsw
 
-FORMAT: Final = b"kinring-draft-4"
+FORMAT: Final = b"kinring-draft-5"
 """Changed whenever an older store would be misread. No format is released yet: an older one is refused."""
 
 BUSY_MS: Final = 10_000

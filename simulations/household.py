@@ -233,7 +233,7 @@ def found(
         _vault_statements(position, statements, (DIRECTORY, SHARED, SHARED), readers, 1, random_bytes)
         return Draft(statements=tuple(statements))
 
-    replica.found(holder.id, holder.signs, family, make, now)
+    replica.found(holder.id, holder.signs, family, nonce, make, now)
     holder.person = replica.state().person_of(holder.id) or b""
 
 

@@ -122,7 +122,7 @@ class Family:
             shared, it.vault = new_vault(position, statements, SHARED, [it.anna])
             return Draft(statements=(*statements, *shared))
 
-        replica.found(it.anna.id, it.anna.sign, it.family, make, 1_000)
+        replica.found(it.anna.id, it.anna.sign, it.family, nonce, make, 1_000)
         return it
 
     def admit(self, replica: Replica, holder: Author, device: Author, role: int) -> bytes:

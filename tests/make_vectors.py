@@ -321,13 +321,13 @@ def sync() -> dict[str, Any]:
 
 
 def membership() -> dict[str, Any]:
-    nonce, recovery = fixed(32), Author("recovery").id
+    nonce, recovery = b"_" * 32, Author("recovery").id
     family = family_id(ANNA.id, ANNA.box_key, recovery, nonce)
     person = fixed(16)
     header = replace(
-        made_entry((), ([1],), 0, ()).header, family=family, log=log_id(family, ANNA.id, fixed(16))
+        made_entry((), ([1],), 0, ()).header, family=family, log=log_id(family, ANNA.id, nonce[:16])
     )
-    found = [[FOUND, ANNA.box_key, recovery, nonce], [PERSON, ADMIN, fixed(16)]]
+    found = [[FOUND, ANNA.box_key, recovery, nonce], [PERSON, ADMIN, ANNA.id[:16]]]
     messages = {
         "device": device_proof(family, LAPTOP.id, LAPTOP.box_key, LEAF),
         "keyholder": keyholder_proof(family, person, LAPTOP.id, ANNA.id, ANNA.box_key),

@@ -45,7 +45,7 @@ from tests.kin import (
 NAMES = ("anna", "ben", "cleo", "dora")
 PEOPLE = [Author(name) for name in NAMES]
 LAPTOPS = [Author(f"{name}s laptop") for name in NAMES]
-FOUNDING: list[Any] = [FOUND, PEOPLE[0].box_key, Author("recovery").id, b"N" * 32]
+FOUNDING: list[Any] = [FOUND, PEOPLE[0].box_key, Author("recovery").id, b"_" * 32]
 FAMILY = family_id(PEOPLE[0].id, *FOUNDING[1:])
 
 
@@ -457,7 +457,7 @@ def test_a_device_can_be_removed_though_its_owners_admission_was_undone():
 
 
 def test_a_founding_that_removes_its_own_device_has_no_such_effect():
-    it, admission = Statements(FAMILY), [PERSON, ADMIN, b"p" * 16]
+    it, admission = Statements(FAMILY), [PERSON, ADMIN, PEOPLE[0].id[:16]]
     person = it.make(PEOPLE[0], FOUNDING, admission)[-1].hash[:16]
     removal = [REMOVE, A_DEVICE, LAPTOPS[0].id, []]
     reasons = it.add(PEOPLE[0], FOUNDING, admission, admit_device(FAMILY, LAPTOPS[0], person), removal)

@@ -375,7 +375,7 @@ def test_a_founding_that_fails_leaves_an_empty_store():
 
     anna = Author("anna")
     with pytest.raises(KeyError):
-        one.found(anna.id, anna.sign, b"F" * 32, fail, 1)
+        one.found(anna.id, anna.sign, b"F" * 32, bytes(32), fail, 1)
     assert one.family is None
     Family.found(one)
     with pytest.raises(LocalProtocolError):
