@@ -2,7 +2,7 @@
 
 A page with anything personal in it is answered only to a request with both halves of a session. A browser
 that navigates sends the cookie alone, so it gets the empty frame (401), whose script asks for the same
-address again with the other half. Forms and links are plain HTML; the script only adds the half.
+address again with the other half. Forms and links are plain HTML; htmx follows them, our script adds the half.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ TOKEN_HEADER: Final = "X-Kinring-Token"  # noqa: S105 - a header's name
 BACKGROUND_HEADER: Final = "X-Kinring-Background"
 """Sent with what no person asked for: it does not put off locking."""
 MAX_BODY: Final = 1 << 20
-STATIC: Final = {"app.css": "text/css", "app.js": "text/javascript", "icon.svg": "image/svg+xml"}
+STATIC: Final = {
+    "app.css": "text/css", "app.js": "text/javascript", "icon.svg": "image/svg+xml",
+    "vendor/htmx-2.0.11.min.js": "text/javascript",
+}  # fmt: skip
 STATUS: Final = {
     ExitCode.NOT_FOUND: 404, ExitCode.INVALID: 400, ExitCode.FORBIDDEN: 403, ExitCode.CONFLICT: 409,
     ExitCode.WRONG_PASSWORD: 403, ExitCode.LOCKED: 409, ExitCode.BUSY: 429, ExitCode.DAMAGED: 500,
@@ -70,7 +73,7 @@ def build(desk: Desk, *, port: int) -> Flask:
     app.jinja_env.filters.update(FILTERS)
     app.extensions["desk"] = desk
     app.extensions["cookie"] = f"kinring-{port}"  # browsers show cookies to every port of a host
-    app.add_url_rule("/static/<name>", "static", _static)
+    app.add_url_rule("/static/<path:name>", "static", _static)
     app.add_url_rule("/live", "live", _live)
     for part in (unlock, items, vaults, imports, devices, health):
         app.register_blueprint(part.routes)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
-    "trusted-types kinring"
+    "trusted-types default"
 )
 HEADERS: Final = (
     ("Content-Security-Policy", POLICY),

@@ -115,7 +115,7 @@ def form() -> str:
 @routes.post("/unlock")
 def sign_in() -> BaseResponse:
     halves = _desk().sign_in(request.form.get("username", ""), request.form.get("password", ""))
-    return _with_session(Response(render_template("frame.html")), halves)
+    return _with_session(Response(render_template("frame.html", next="/")), halves)
 
 
 @routes.post("/lock")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import re
 import secrets
 import shutil
 import threading
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from node.keyholder import Unlocked, unlock
 from node.opening import open_replica
@@ -94,6 +95,7 @@ def test_a_day_with_the_page(page: Page, tmp_path: Path, complaints: list[str]):
         _found(page, base)
         _first_item(page, base)
         _search_and_reveal(page)
+        _nothing_is_kept_and_back_works(page)
         _edit_and_look_back(page)
         _conflict_shows_by_itself(page, data)
         _import(page, base, tmp_path)
@@ -159,6 +161,109 @@ def _search_and_reveal(page: Page) -> None:
     page.get_by_role("button", name="Copy Password").click()
     expect(page.locator("#toast")).to_contain_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == CANARY
+
+
+TRY_SINKS = """() => {
+  const refused = (act) => { try { act(); return false } catch (error) { return error instanceof TypeError } };
+  return [
+    () => { document.createElement("div").innerHTML = "<b>x</b>"; },
+    () => { document.createElement("div").insertAdjacentHTML("beforeend", "<b>x</b>"); },
+    () => { new DOMParser().parseFromString("<b>x</b>", "text/html"); },
+    () => { document.createElement("script").textContent = "1"; },
+    () => { document.createElement("script").src = "/static/app.js"; },
+    () => { trustedTypes.createPolicy("default", {createHTML: (text) => text}); },
+    () => { trustedTypes.createPolicy("another", {createHTML: (text) => text}); },
+  ].map(refused);
+}"""
+
+
+def _nothing_is_kept_and_back_works(page: Page) -> None:
+    assert page.evaluate("typeof htmx") == "undefined"
+    assert page.evaluate("Object.keys(localStorage)") == []
+    kept = page.evaluate("({...sessionStorage})")
+    token = kept.pop("X-Kinring-Token")
+    assert re.fullmatch("[0-9a-f]{64}", token)
+    assert set(kept) <= {"htmx-current-path-for-history", "next"}
+    assert CANARY not in str(kept)
+    assert token not in page.url + page.content()
+    item = page.url
+    page.get_by_role("link", name="Vaults").click()
+    expect(page.get_by_role("heading", name="Vaults")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("heading", name="Netflix")).to_be_visible()
+    assert page.url == item
+    assert "Work" not in page.locator("main").inner_text()
+
+
+def test_only_an_answer_becomes_html(context: BrowserContext, folder: Path):
+    page = context.new_page()
+    with page_process(folder) as (port, _):
+        sign_in(page, port)
+        assert all(page.evaluate(TRY_SINKS))
+
+
+def test_a_late_answer_to_a_page_that_is_gone_does_no_harm(page: Page, folder: Path, annas, complaints: list[str]):
+    """The answer about a part is held back until another page is shown."""
+    _item(folder, annas[1])
+    with page_process(folder) as (port, _):
+        sign_in(page, port)
+        held: list[Route] = []
+        page.route(f"http://localhost:{port}/", lambda route: held.append(route))  # noqa: PLW0108 - not a built-in
+        page.evaluate("document.body.dispatchEvent(new Event('changed'))")
+        page.get_by_role("link", name="Vaults").click()
+        expect(page.get_by_role("heading", name="Vaults")).to_be_visible()
+        assert len(held) == 1
+        with page.expect_response(f"http://localhost:{port}/"):
+            held[0].continue_()
+        page.unroute_all()
+        page.get_by_role("link", name="Health").click()
+        expect(page.get_by_role("heading", name="Health")).to_be_visible()
+        expect(page.locator("#results")).to_have_count(0)
+        page.get_by_role("button", name="Save").click()  # the address stays, the message comes
+        expect(page.locator("#toast")).to_have_text("The setting was saved.")
+        assert page.url == f"http://localhost:{port}/health"
+    assert complaints == []
+
+
+def test_a_change_elsewhere_closes_nothing_that_did_not_change(page: Page, folder: Path, annas):
+    item = _item(folder, annas[1])
+    with page_process(folder) as (port, _):
+        sign_in(page, port)
+        page.goto(f"http://localhost:{port}/items/{item}")
+        page.get_by_role("button", name="Show Password").click()
+        expect(page.locator("output").first).to_have_text(CANARY)
+        with page.expect_response(f"http://localhost:{port}/items/{item}"):
+            _item(folder, annas[1])  # another item
+        expect(page.locator("output").first).to_have_text(CANARY)
+        page.get_by_role("link", name="Items").click()
+        expect(page.get_by_role("link", name="Netflix")).to_have_count(2)
+        page.get_by_label("Search").fill("nothing")
+        expect(page).to_have_url(f"http://localhost:{port}/?q=nothing")
+        expect(page.get_by_role("heading", name="Nothing found")).to_be_visible()
+        expect(page.get_by_label("Search")).to_be_focused()
+
+
+def test_what_was_not_touched_is_not_sent_and_typing_puts_off_locking(page: Page, folder: Path, annas):
+    item = _item(folder, annas[1])
+    sent: list[tuple[str, str]] = []
+    page.on("request", lambda asked: asked.method == "POST" and sent.append((asked.url, asked.post_data or "")))
+    with page_process(folder) as (port, _):
+        base = f"http://localhost:{port}"
+        sign_in(page, port)
+        assert [url for url, _ in sent] == [f"{base}/unlock"]  # typing there keeps nobody's session
+        page.goto(f"{base}/items/{item}/edit")
+        with page.expect_response(f"{base}/here") as answer:
+            page.get_by_label("Tags").press_sequentially("a, b")
+        assert answer.value.status == 204
+        page.get_by_label("Favourite").check()
+        page.get_by_role("button", name="Save").click()
+        expect(page.locator("#toast")).to_have_text("Saved.")
+        assert sent[-1] == (f"{base}/items/{item}", "tags=a%2C%20b&favorite=yes")
+        assert [url for url, _ in sent].count(f"{base}/here") == 1
+        with page.context.expect_page() as opened:
+            page.get_by_role("link", name="History").click(modifiers=["Shift"])
+        expect(opened.value.get_by_role("heading", name="History")).to_be_visible()
+        expect(page.get_by_role("heading", name="Netflix")).to_be_visible()
 
 
 def _edit_and_look_back(page: Page) -> None:

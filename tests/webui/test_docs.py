@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from pathlib import Path
 
 from flask import Flask
 
+from webui.app import STATIC
 from webui.unlock import OPEN
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -34,8 +37,36 @@ def test_nothing_is_inline_and_the_script_stays_small():
         assert "|safe" not in text.replace("| ", "|"), template.name
         assert "autoescape" not in text, template.name
     script = (ROOT / "webui" / "static" / "app.js").read_text()
-    assert script.count("\n") <= 300
+    assert script.count("\n") <= 275
     assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function", script)
+
+
+def test_the_library_is_the_one_that_is_recorded():
+    static = ROOT / "webui" / "static"
+    rows = re.findall(
+        r"^\| (\S+) \| .* \| (\S+) \| 0BSD \| ([0-9a-f]{64}) \|$", (static / "VENDORED.md").read_text(), re.MULTILINE
+    )
+    there = [f"vendor/{path.name}" for path in (static / "vendor").iterdir()]
+    assert [name for name, _, _ in rows] == there
+    for name, version, recorded in rows:
+        assert hashlib.sha256((static / name).read_bytes()).hexdigest() == recorded
+        assert version in name
+        assert f"/static/{name}" in (ROOT / "webui" / "templates" / "base.html").read_text()
+        assert name in STATIC
+        for page in ("third-party.md", "dependencies.md", "page.md"):
+            assert version in (ROOT / "docs" / page).read_text(), page
+
+
+def test_the_library_is_told_to_evaluate_nothing_and_to_keep_nothing(stranger):
+    found = re.search(r"<meta name=\"htmx-config\" content='([^']+)'>", stranger.get("/unlock").text)
+    assert found
+    told = json.loads(found[1])
+    for name in ("allowEval", "allowScriptTags", "includeIndicatorStyles"):
+        assert told[name] is False
+    assert told["selfRequestsOnly"] is True
+    assert told["historyCacheSize"] == 0
+    for template in (ROOT / "webui" / "templates").glob("*.html"):
+        assert not re.search(r"hx-(on|vals|vars|headers|ext|history-elt)|js:", template.read_text()), template.name
 
 
 def test_every_form_can_tell_what_went_wrong():

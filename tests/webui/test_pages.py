@@ -172,7 +172,7 @@ def test_nothing_changes_by_looking(anna, vaults, personal, desk):
         if "GET" in rule.methods and rule.endpoint != "live":
             path = (
                 rule.rule.replace("<item_id>", item)
-                .replace("<name>", "app.css")
+                .replace("<path:name>", "app.css")
                 .replace("<vault_id>", personal)
             )
             assert anna.get(path).status_code in (200, 303, 404), path

@@ -1,17 +1,18 @@
-// The page's own script. Pages are plain HTML, links and forms; this adds what plain HTML cannot:
-// the second half of the session, showing and copying secrets, searching as one types, and freshness.
+// The page's own script. Pages are plain HTML; htmx fetches and shows what their links and forms lead to.
+// This adds what it cannot know of: the second half of the session, secrets, the keyboard, other tabs.
 
 const TOKEN = "X-Kinring-Token";
 const BACKGROUND = "X-Kinring-Background";
 const HIDE_AFTER = 30_000;
 const GONE = "The page does not answer. Is Kinring still running?";
-// The one way from text to HTML, for the server's answers alone: there, values are escaped already.
-const asHtml = (text) => text;
-const policy = globalThis.trustedTypes?.createPolicy("kinring", { createHTML: asHtml }) ?? { createHTML: asHtml };
 const others = new BroadcastChannel("kinring"); // other tabs of this origin, port included
-const known = new Map(); // the parts of the page that refresh, as the server gave them
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => root.querySelectorAll(selector);
+
+// The one way from text to HTML, for whatever script: only the answer that is being shown right now.
+// In it, values are escaped already. Nothing makes a script from text.
+let answer;
+globalThis.trustedTypes?.createPolicy("default", { createHTML: (text) => (text === answer ? text : null) });
 
 // The session's second half
 
@@ -31,96 +32,65 @@ function askOthers() {
   });
 }
 
-function leave() {
+function leave(next) { // coming back, a person wants to go on there
+  if (next) sessionStorage.setItem("next", next);
   sessionStorage.removeItem(TOKEN);
   others.postMessage({ locked: true });
   location.replace("/unlock");
 }
 
-async function request(url, { body, background } = {}) {
-  const headers = { ...(token() && { [TOKEN]: token() }), ...(background && { [BACKGROUND]: "1" }) };
-  if (!background) lastTouch = Date.now();
-  const response = await fetch(url, { method: body ? "POST" : "GET", body, headers, cache: "no-store" });
-  const fresh = response.headers.get(TOKEN);
-  if (fresh) sessionStorage.setItem(TOKEN, fresh);
+function heard(token) { // with a fresh second half, or null
+  if (token) sessionStorage.setItem(TOKEN, token);
+}
+
+const halves = (background) => ({ ...(token() && { [TOKEN]: token() }), ...(background && { [BACKGROUND]: "1" }) });
+
+async function request(url, { body, background } = {}) { // for what is no page
+  const response = await fetch(url, { method: body ? "POST" : "GET", body, headers: halves(background), cache: "no-store" });
+  heard(response.headers.get(TOKEN));
   if (response.status === 401) {
-    sessionStorage.setItem("next", location.pathname);
-    leave();
+    leave(location.pathname);
     return new Promise(() => {}); // the page is going away
   }
   return response;
 }
 
-// Showing pages
+// What htmx asks for and shows. `data-fresh` marks what asks again by itself for the part that it names.
 
-const parse = (text) => new DOMParser().parseFromString(policy.createHTML(text), "text/html");
+const isFresh = (element) => "fresh" in element.dataset;
+let shown; // that part, as the server gave it last
 
-function remember() {
-  known.clear();
-  for (const part of $$("[data-refresh]")) known.set(part.id, part.outerHTML);
-  ($("[autofocus]") ?? $("#main")).focus({ preventScroll: true });
-  if ($("#page").dataset.signed) listen();
-  keepAsking();
+function partOf(page) {
+  const fresh = $("[data-fresh]", page);
+  return fresh && $(fresh.getAttribute("hx-target"), page)?.outerHTML;
 }
 
-let poll;
-function keepAsking() { // where the server waits for another device
-  clearTimeout(poll);
-  if ($("[data-poll]")) poll = setTimeout(refresh, 1000);
+function on(name, act) {
+  document.addEventListener(`htmx:${name}`, (event) => act(event.detail, event));
 }
 
-async function show(response, { push = true, keep = false } = {}) {
-  const page = parse(await response.text());
-  const next = $("#page", page);
-  if (response.redirected && new URL(response.url).pathname === "/unlock") return leave();
-  if ("frame" in next.dataset) {
-    const wanted = next.dataset.frame || sessionStorage.getItem("next") || "/";
+on("confirm", async ({ elt, issueRequest }, event) => { // a frame without a token: another tab may have it
+  if (!("frame" in elt.dataset) || token()) return;
+  event.preventDefault();
+  heard(await askOthers());
+  token() ? issueRequest(true) : location.replace("/unlock");
+});
+
+on("configRequest", (detail, event) => {
+  const { elt, verb, formData, headers } = detail;
+  Object.assign(headers, halves(isFresh(elt)));
+  if (elt.id === "here" && !$("#page").dataset.signed) event.preventDefault(); // nobody's session to keep
+  if ("frame" in elt.dataset && detail.path === "/") { // just unlocked
+    detail.path = sessionStorage.getItem("next") ?? "/";
     sessionStorage.removeItem("next");
-    return visit(wanted, { replace: true });
   }
-  document.title = page.title;
-  $("#page").replaceWith(document.adoptNode(next));
-  const url = new URL(response.url);
-  url.searchParams.delete("said");
-  if (url.href !== location.href && !keep) history[push ? "pushState" : "replaceState"](null, "", url);
-  scrollTo(0, 0);
-  remember();
-  const message = $("[data-said]");
-  if (message) tell(message.dataset.said);
-}
+  if (!elt.matches("form")) return;
+  if (verb === "get") for (const [name, value] of [...formData]) value || formData.delete(name);
+  if ("partial" in elt.dataset) leaveUntouched(elt, formData);
+});
 
-async function visit(url, { push = true, replace = false } = {}) {
-  document.documentElement.classList.add("busy");
-  try {
-    await show(await request(url), { push: push && !replace });
-  } catch { tell(GONE); } finally {
-    document.documentElement.classList.remove("busy");
-  }
-}
-
-// Bring the parts that refresh up to date, unless somebody is typing there.
-async function refresh({ background = true } = {}) {
-  const url = location.href;
-  const response = await request(url, { background });
-  if (!response.ok || url !== location.href) return; // or an answer to an older question
-  const page = parse(await response.text());
-  for (const id of known.keys()) {
-    const fresh = page.getElementById(id);
-    const old = document.getElementById(id);
-    if (!fresh || !old || known.get(id) === fresh.outerHTML) continue;
-    if (old.contains(document.activeElement) && document.activeElement.matches("input, textarea, select")) continue;
-    known.set(id, fresh.outerHTML);
-    old.replaceWith(document.adoptNode(fresh));
-  }
-  keepAsking();
-}
-
-// Forms
-
-function filled(form, submitter) {
-  const data = new FormData(form, submitter);
-  if (!("partial" in form.dataset)) return data;
-  for (const input of form.elements) { // what was not touched is not sent: it may have changed meanwhile
+function leaveUntouched(form, data) { // what was not touched is not sent: it may have changed meanwhile
+  for (const input of form.elements) {
     if (!input.name || input.name.startsWith("custom-")) continue;
     const box = input.type === "checkbox";
     const same = box ? input.checked === input.defaultChecked
@@ -128,33 +98,67 @@ function filled(form, submitter) {
     if (same) data.delete(input.name);
     else if (box) data.set(input.name, input.checked ? "yes" : "no");
   }
-  return data;
 }
 
-async function submit(form, submitter) {
-  const alert = $("[role=alert]", form);
+function waiting(form, yes) {
+  if (form.method === "post") for (const button of $$("button", form)) button.disabled = yes;
+}
+
+on("beforeRequest", (detail) => {
+  const { xhr, requestConfig: { elt } } = detail;
+  const alert = $("[role=alert]", elt);
   if (alert) alert.hidden = true;
-  const data = filled(form, submitter); // before its button is disabled
-  for (const button of $$("button", form)) button.disabled = true;
-  try {
-    const response = await request(form.action, { body: data });
-    if (response.ok || !alert) return await show(response, { keep: !response.redirected });
-    const page = parse(await response.text());
+  waiting(elt, true);
+  xhr.addEventListener("readystatechange", () => { // another answer may have replaced its place meanwhile
+    if (xhr.readyState === 4 && !detail.target.isConnected) {
+      detail.target = document.getElementById(detail.target.id) ?? $("#page");
+    }
+  });
+});
+on("afterRequest", ({ requestConfig: { elt } }) => { answer = undefined; waiting(elt, false); });
+on("sendError", ({ requestConfig: { elt } }) => isFresh(elt) || tell(GONE));
+
+on("beforeSwap", (detail) => {
+  const { xhr, target, requestConfig, pathInfo } = detail;
+  const { elt, path, verb } = requestConfig;
+  const skip = (reason) => { detail.shouldSwap = !reason; return reason; };
+  heard(xhr.getResponseHeader(TOKEN));
+  if (xhr.status === 204) return;
+  if (skip(xhr.status === 401)) return leave(location.pathname);
+  if (skip(pathInfo.responsePath === "/unlock" && path !== "/unlock")) return leave();
+  answer = detail.serverResponse;
+  const page = new DOMParser().parseFromString(answer, "text/html");
+  const alert = $("[role=alert]", elt);
+  if (skip(xhr.status >= 400 && verb === "post" && alert)) {
     alert.textContent = [...$$(".told", page)].map((line) => line.textContent).join(" ");
     alert.hidden = false;
-    $("input[type=password]", form)?.select();
-  } catch { tell(GONE); } finally {
-    for (const button of $$("button", form)) button.disabled = false;
+    return $("input[type=password]", elt)?.select();
   }
-}
+  const part = partOf(page);
+  if (isFresh(elt)) {
+    const typing = target.contains(document.activeElement) && document.activeElement.matches("input, textarea, select");
+    if (skip(new URL(path, location).href !== location.href)) return changed(); // the answer to an older question
+    if (skip(xhr.status !== 200 || typing || part === shown)) return;
+  }
+  shown = part;
+});
 
-let typing;
-async function search(form) {
-  const url = new URL(form.action);
-  for (const [name, value] of new FormData(form)) if (value) url.searchParams.set(name, value);
-  history.replaceState(null, "", url);
-  await refresh({ background: false });
-}
+on("beforeHistoryUpdate", ({ history: update, requestConfig: { verb, path }, pathInfo: { responsePath } }) => {
+  const url = new URL(verb === "post" && responsePath === path ? location : update.path, location);
+  url.searchParams.delete("said");
+  update.path = url.pathname + url.search;
+  if (url.href === location.href) update.type = "replace";
+});
+
+on("afterSettle", (_, { target }) => {
+  if (target.id !== "page") return;
+  ($("[autofocus]") ?? $("#main")).focus({ preventScroll: true });
+  if (target.dataset.signed) listen();
+  const message = $("[data-said]");
+  if (message) tell(message.dataset.said);
+});
+
+const changed = () => document.body.dispatchEvent(new Event("changed"));
 
 // Secrets: fetched when asked for, never part of a page
 async function secret(button) {
@@ -224,34 +228,18 @@ const acts = {
 };
 
 // Events
-document.addEventListener("click", async (event) => {
+document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   const act = button && Object.keys(acts).find((name) => name.replace(/-./, (m) => m[1].toUpperCase()) in button.dataset);
-  if (act) {
-    event.preventDefault();
-    return Promise.resolve(acts[act](button)).catch(() => tell("That did not work. Load the page again."));
-  }
-  const link = event.target.closest("a[href]");
-  if (!link || link.target || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
-  if (link.origin !== location.origin || link.hash) return;
+  if (!act) return;
   event.preventDefault();
-  await visit(link.href);
+  Promise.resolve(acts[act](button)).catch(() => tell("That did not work. Load the page again."));
 });
-
-document.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const form = event.target;
-  await (form.method === "post" ? submit(form, event.submitter) : search(form));
-});
-
-document.addEventListener("input", ({ target }) => {
-  const form = target.closest("form[data-live]");
-  clearTimeout(typing);
-  if (form) typing = setTimeout(() => search(form), target.tagName === "SELECT" ? 0 : 120);
-});
+addEventListener("click", (event) => { // a new window is the browser's to open
+  if (event.shiftKey && event.target.closest("a[href]")) event.stopPropagation();
+}, true);
 
 document.addEventListener("keydown", (event) => {
-  touch();
   if (event.target.matches("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) return;
   const target = { "/": "#search", n: "#new-item", e: "#edit-item" }[event.key];
   const found = target && $(target);
@@ -260,15 +248,7 @@ document.addEventListener("keydown", (event) => {
   found.select ? found.select() : found.click();
 });
 
-let lastTouch = Date.now();
-async function touch() { // somebody is here, though nothing was asked for: typing puts off locking
-  if (!token() || Date.now() - lastTouch < 60_000) return;
-  lastTouch = Date.now();
-  await request("/here", { body: new FormData() }).catch(() => {});
-}
-document.addEventListener("pointerdown", touch);
 addEventListener("focus", emptyClipboard);
-addEventListener("popstate", () => visit(location.href, { push: false }));
 addEventListener("pageshow", (event) => event.persisted && location.reload()); // nothing comes back from a cache
 
 // Hearing of changes
@@ -282,18 +262,10 @@ async function listen() {
       pause = response.ok ? 1000 : 30_000;
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       for (let part = await reader.read(); !part.done; part = await reader.read()) {
-        if (part.value.includes("changed")) await refresh();
+        if (part.value.includes("changed")) changed();
       }
     } catch { pause = 1000; }
     await new Promise((resolve) => setTimeout(resolve, pause));
   }
   leave(); // another tab locked, and took the token along
 }
-
-if ("frame" in $("#page").dataset) {
-  if (!token()) {
-    const given = await askOthers();
-    if (given) sessionStorage.setItem(TOKEN, given);
-  }
-  token() ? await visit(location.href, { push: false }) : location.replace("/unlock");
-} else remember();
