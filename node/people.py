@@ -97,7 +97,9 @@ def _remove(replica: Replica, unlocked: Unlocked, vaults: Vaults, what: int, tar
 
 def _keyholders_gone(state: State, what: int, target: bytes) -> set[bytes]:
     devices = {target} if what == A_DEVICE else {d for d, v in state.devices.items() if v.owner == target}
-    return {k for k, h in state.keyholders.items() if h.person == target or h.device in devices}
+    # Those of devices removed earlier too: a person's removal cuts their logs again, at its own heads.
+    known = [*state.keyholders.items(), *state.former.items()]
+    return {key for key, holder in known if holder.person == target or holder.device in devices}
 
 
 def _cuts(replica: Replica, gone: set[bytes]) -> tuple[list[Any], int]:
