@@ -512,7 +512,8 @@ class Desk:
         with self.replica.transaction():
             state = self.state()
             devices = {target} | {d for d, device in state.devices.items() if device.owner == target}
-            gone = {k for k, h in state.keyholders.items() if h.person == target or h.device in devices}
+            known = [*state.keyholders.items(), *state.former.items()]
+            gone = {key for key, holder in known if holder.person == target or holder.device in devices}
             heads: dict[bytes, list[bytes]] = {}
             for log, author, digest, _ in self.replica.tips():
                 if author in gone:

@@ -176,7 +176,7 @@ def _check_accounts(world: World) -> None:
     held = {digest for (digest,) in node.store.rows("SELECT hash FROM entries")}
     demand("authority", not held & oracle.forbidden, "an entry was taken in that must be refused")
     # What a removed device wrote unheard may lie on it alone.
-    here = oracle.family(held).holders
+    here = oracle.family(held).holders.keys() - world.put_back
     gone = [d for d in oracle.entries.keys() - held if oracle.written[d].author in here]
     demand("kept", not gone, f"{len(gone)} acknowledged entries are gone")
     demand(

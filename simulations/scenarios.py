@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from node.item import Write
-from replication.membership import READER, WRITER, WRITES
+from replication.membership import A_DEVICE, A_PERSON, ADMIN, READER, WRITER, WRITES
 from simulations.household import Desk
 from simulations.network import without_log
 from simulations.oracle import demand
@@ -241,10 +241,137 @@ def withheld_log(world: World) -> None:
     world.calm()
 
 
+def stolen_laptop(world: World) -> None:
+    """A laptop is stolen while both write offline. What its owner's other device had seen counts, what the thief
+    writes does not, not through a blind peer either, and the owner's last evening on it can be taken in."""
+    first, second = _two_laptops(world)
+    blind = admit(world, first, first.desks[0], "blind", None, blind=True)
+    third = admit(world, first, first.desks[0], "third", ADMIN)
+    assert blind is not None
+    assert third is not None
+    vault, record = place = _only(world)
+    person = third.holders[0].person
+    world.act(first, "share", lambda: [first.desks[0].give_right(vault, person, WRITES)])
+    for device in (second, blind, third):
+        _meet(world, first, device)
+    world.change(second, second.desks[0], *place, {"password": "kanarienvogel seen"})
+    _meet(world, second, first)
+    world.change(second, second.desks[0], *place, {"notes": "kanarienvogel of the last evening"})
+    evening = max(second.disk.hashes(), key=lambda digest: len(world.oracle.written[digest].seen))
+    old = set(first.desks[0].keys()[vault])
+    world.act(first, "remove", lambda: [first.desks[0].remove(A_DEVICE, second.identity.id)])
+    demand("secret", first.desks[0].state().writable_epoch(vault) not in old, "no new key after a removal")
+    world.change(second, second.desks[0], *place, {"password": "kanarienvogel of the thief"})
+    tablet = admit(world, second, second.desks[0], "tablet", None)
+    assert tablet is not None
+    _meet(world, second, tablet)
+    if tablet.desks[0].writable():
+        world.create(tablet, tablet.desks[0], vault)
+    _meet(world, second, blind)
+    _meet(world, tablet, blind)
+    _meet(world, blind, first)
+    demand("authority", world.connect(first, second) is None, "a removed device is let in")
+    _says(first.desks[0], place, {"password": "kanarienvogel seen"})
+    demand("authority", "notes" not in first.desks[0].item(*place).fields, "a write beyond the cut counts")
+    log = world.oracle.written[evening].log
+    world.act(first, "take in", lambda: [first.desks[0].take_in(log, evening)])
+    _says(first.desks[0], place, {"notes": "kanarienvogel of the last evening"})
+    again = first.desks[0].admit_again(second.identity, world.discovery)
+    world.act(first, "again", lambda: [first.desks[0].append_statement(again)], powerless=True)
+    exposed = sorted(old)[0]
+    write = Write("password", "", "kanarienvogel under the old key")
+    world.act(first, "stale", lambda: [first.desks[0].write(vault, [(record, write)], hostile="stale", stale=exposed)])
+    world.change(first, first.desks[0], *place, {"password": "kanarienvogel new"})
+    world.calm()
+    _says(third.desks[0], place, {"password": "kanarienvogel new", "notes": "kanarienvogel of the last evening"})
+
+
+def _three_admins(world: World) -> tuple[Device, Device, Device]:
+    """The founder, and two whom they admitted one after the other, all of whom write one vault."""
+    first = founded(world, second_person=False)
+    world.create(first, first.desks[0], first.desks[0].writable()[0])
+    juniors = []
+    for name in ("ben", "cleo"):
+        device = admit(world, first, first.desks[0], name, ADMIN)
+        assert device is not None
+        person = device.holders[0].person
+        world.act(first, "share", lambda p=person: [first.desks[0].give_right(_only(world)[0], p, WRITES)])  # type: ignore[misc]
+        juniors.append(device)
+    for device in juniors:
+        _meet(world, first, device)
+    return first, juniors[0], juniors[1]
+
+
+def two_admins_fall_out(world: World) -> None:
+    """Ben removes Cleo, and the founder Ben, none having heard of the other: Cleo stays, with what she wrote, and Ben's
+    attempt at his senior is nothing."""
+    first, ben, cleo = _three_admins(world)
+    place = _only(world)
+    person = {device: device.holders[0].person for device in (first, ben, cleo)}
+    world.change(cleo, cleo.desks[0], *place, {"notes": "kanarienvogel of cleo"})
+    world.act(ben, "remove", lambda: [ben.desks[0].remove(A_PERSON, person[first])], powerless=True)
+    world.act(cleo, "remove", lambda: [cleo.desks[0].remove(A_PERSON, person[ben])], powerless=True)
+    world.act(ben, "remove", lambda: [ben.desks[0].remove(A_PERSON, person[cleo])])
+    world.change(ben, ben.desks[0], *place, {"password": "kanarienvogel of ben"})
+    world.act(first, "remove", lambda: [first.desks[0].remove(A_PERSON, person[ben])])
+    _meet(world, first, cleo)
+    demand("authority", person[cleo] in first.node.state().people, "the junior's removal won")
+    world.calm()
+    _says(first.desks[0], place, {"notes": "kanarienvogel of cleo"})
+
+
+def keys_changed_apart(world: World) -> None:
+    """Two who each open a new key apart; whoever writes next joins them, and all read all."""
+    first, ben, cleo = _three_admins(world)
+    place = _only(world)
+    for device in (first, ben):
+        world.act(device, "epoch", lambda d=device: [d.desks[0].new_epoch(place[0])])  # type: ignore[misc]
+        world.change(device, device.desks[0], *place, {"password": f"kanarienvogel of {device.name}"})
+    _meet(world, first, ben)
+    demand("secret", first.desks[0].state().writable_epoch(place[0]) is None, "two keys are in force")
+    world.change(first, first.desks[0], *place, {"password": "kanarienvogel of both"})
+    _meet(world, first, cleo)
+    world.calm()
+    for device in (ben, cleo):
+        _says(device.desks[0], place, {"password": "kanarienvogel of both"})
+        demand("secret", device.desks[0].state().writable_epoch(place[0]) is not None, "the keys are not joined")
+
+
+def cut_before_its_head(world: World) -> None:
+    """The removal arrives before what its author had seen of the removed one: that counts once it comes, and what the
+    removed one wrote later and another built on does not bring back what it had replaced."""
+    first, ben, cleo = _three_admins(world)
+    place = _only(world)
+    world.change(ben, ben.desks[0], *place, {"password": "kanarienvogel one"})
+    world.change(ben, ben.desks[0], *place, {"notes": "kanarienvogel two"})
+    _meet(world, ben, first)
+    world.change(ben, ben.desks[0], *place, {"password": "kanarienvogel unseen"})
+    _meet(world, ben, cleo)
+    world.change(cleo, cleo.desks[0], *place, {"password": "kanarienvogel of cleo"})
+    fresh = admit(world, first, first.desks[0], "fresh", None)
+    assert fresh is not None
+    person = ben.holders[0].person
+    world.act(first, "remove", lambda: [first.desks[0].remove(A_PERSON, person)])
+    withheld = ben.page.store.row("SELECT log FROM own_logs")[0]
+    connection = world.connect(first, fresh)
+    assert connection is not None
+    connection.tamper = without_log(withheld)
+    world.run_for(10_000)
+    connection.cut()
+    demand("live", not fresh.desks[0].item(*place).fields.get("notes"), "what was withheld is here")
+    _meet(world, first, fresh)
+    _says(fresh.desks[0], place, {"notes": "kanarienvogel two", "password": "kanarienvogel one"})
+    _meet(world, first, cleo)
+    _says(first.desks[0], place, {"notes": "kanarienvogel two", "password": "kanarienvogel of cleo"})
+    demand("live", not first.desks[0].item(*place).conflicts, "what a cut write had replaced came back")
+    world.calm()
+
+
 SCENARIOS: Final[dict[str, Callable[[World], None]]] = {
     story.__name__.replace("_", "-"): story
     for story in (
         through_the_blind_one, same_field_apart, delete_against_edit, restored_backup, cloned_store,
-        late_joiner, reader_who_writes, withheld_log, two_forks,
+        late_joiner, reader_who_writes, withheld_log, two_forks, stolen_laptop, two_admins_fall_out,
+        keys_changed_apart, cut_before_its_head,
     )
 }  # fmt: skip

@@ -68,6 +68,8 @@ class World:
         self.records: dict[bytes, list[bytes]] = {}
         self.snapshots: list[Snapshot] = []
         self.may_fork: set[bytes] = set()
+        self.put_back: set[bytes] = set()
+        """Who lost what they wrote last: if someone has it who was removed since, nobody gets it."""
         self.in_flight = 0
         self.leaked = False
         self.events = 0
@@ -199,6 +201,7 @@ class World:
         if device.up:
             self._close(device)
         self.trace("restore", device.name, str(known))
+        self.put_back |= {holder.id for holder in device.holders}
         old = device.disk
         device.disk = Disk(snapshot.content)
         device.promised = device.disk.hashes()
@@ -344,6 +347,9 @@ class World:
         return self.act(device, "change", action)
 
     def sign(self, device: Device) -> None:
+        if device.identity.id not in device.node.state().devices:
+            return  # it has not heard of its own admission yet, or it has heard that it is gone
+
         def action() -> list[EntryInfo | None]:
             device.node.sign_frontier(device.identity.id, device.identity.signs, self.clock(device))
             return []
