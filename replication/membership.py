@@ -15,7 +15,7 @@ Mirrors docs/spec/membership.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -417,10 +417,15 @@ class Membership:
             self._states[mask] = found
         return found
 
-    def _added_up(self, members: Sequence[bytes]) -> State:
+    def _added_up(self, members: Sequence[bytes], dead: Collection[bytes] = ()) -> State:
         state = State(family=self.family)
         for digest in members:
-            _apply(state, self.statements[digest], self._depth[digest])
+            statement = self.statements[digest]
+            if digest not in dead:
+                _apply(state, statement, self._depth[digest])
+            elif statement.body[0] == EPOCH:
+                # Now, and not at the end: a grant that stands may hand on its key, or give a right by its name.
+                _keep_readable(state, statement)
         return state
 
     def _fold(self, members: list[bytes], mask: int) -> State:
@@ -438,6 +443,7 @@ class Membership:
         for digest in members:
             if digest in dead:
                 _keep_readable(state, self.statements[digest])
+                _cut_whole(state, self.statements[digest])
         return state
 
     def _removal(self, digest: bytes, everyone: State, mask: int) -> Removal:
@@ -479,7 +485,7 @@ class Membership:
         return any(self._past[digest] & self._bit[root] for root in roots)
 
     def _settled(self, members: Sequence[bytes], removals: Sequence[Removal], dead: set[bytes]) -> State:
-        state = self._added_up([h for h in members if h not in dead])
+        state = self._added_up(members, dead)
         concerned = [(vault, r) for r in removals for vault in _readable_by(state, r)]
         for removal in removals:
             _remove(state, self.statements[removal.hash].body, removal)
@@ -824,6 +830,16 @@ def _remove(state: State, body: list[Any], removal: Removal) -> None:
 
 def _is_gone(state: State, holder: Keyholder) -> bool:
     return holder.device in state.removed or holder.person in state.removed
+
+
+def _cut_whole(state: State, statement: Statement) -> None:
+    """Nothing counts that was written by a keyholder whose admission was undone: or who is removed would go on writing
+    with a key that they let in unseen."""
+    body = statement.body
+    if body[0] in (KEYHOLDER, SELF):
+        key = body[3] if body[0] == KEYHOLDER else statement.author
+        if key not in state.keyholders and key not in state.former:
+            state.cuts.setdefault(key, [{}])
 
 
 def _keep_readable(state: State, statement: Statement) -> None:

@@ -14,6 +14,7 @@ from replication.membership import (
     DEVICE,
     EPOCH,
     FOUND,
+    GRANT,
     KEYHOLDER,
     PERSON,
     REMOVE,
@@ -382,6 +383,36 @@ def test_who_has_heard_of_a_removal_may_not_use_the_key_that_the_removed_one_has
     new = ours.state().writable_epoch(family.vault)
     write(ours, family.anna, family.vault, "secret", "under the new key", epoch=new)
     assert shown(ours, family.vault) == {"secret": {"under the new key"}}
+
+
+def test_nothing_counts_of_a_keyholder_let_in_unseen_by_who_is_removed(two: Any):
+    """Or a thief would go on writing with a key of their own making."""
+    ours, family, theirs, ben, person, _ = two
+    tablet, other = Author("bens tablet"), Author("ben on the tablet")
+    admission = [admit_device(ours.family, tablet, person), add_keyholder(ours.family, person, tablet, other)]
+    assert state(theirs, ben, *admission) == ""
+    write(theirs, other, family.vault, "forged", "by a key nobody knew")
+    assert state(ours, family.anna, removal(ours, A_PERSON, person, ben)) == ""
+    ours.ingest(wires(theirs))
+    assert other.id not in ours.state().keyholders
+    assert shown(ours, family.vault) == {}
+    theirs.ingest(wires(ours))
+    assert theirs.table() == ours.table() == copy(ours, "fresh").table()
+
+
+def test_a_grant_that_names_an_epoch_undone_hands_on_its_key(two: Any):
+    """What was written under it counts, so who may read the vault has to get it."""
+    ours, family, theirs, ben, person, _ = two
+    cleo, laptop = Author("cleo"), Author("cleos laptop")
+    reader = family.admit(ours, cleo, laptop, WRITER)
+    assert state(theirs, ben, new_epoch(theirs, family, family.vault, family.anna, ben)) == ""
+    undone = theirs.state().vaults[family.vault].newest_epoch()
+    assert state(ours, family.anna, removal(ours, A_PERSON, person, ben)) == ""
+    ours.ingest(wires(theirs))
+    assert ours.state().vaults[family.vault].epochs[undone].closed
+    assert state(ours, family.anna, [GRANT, family.vault, undone, reader, WRITES, [[cleo.id, BOX]]]) == ""
+    assert cleo.id in ours.state().vaults[family.vault].epochs[undone].sealed
+    assert ours.state().right(family.vault, reader) == WRITES
 
 
 def test_an_epoch_for_who_was_removed_has_no_effect(two: Any):
