@@ -7,7 +7,7 @@ replica: what is live, shown, deleted or in conflict is worked out here a second
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from node.item import BASE, FORM, ROSTER, STATE, TAGS, Item
 from replication.encoding import decode, encode
@@ -50,7 +50,8 @@ class Oracle(Record):
         if powerless:
             self.powerless.add(info.hash)
         seen = frozenset(d for (d,) in replica.store.rows("SELECT hash FROM entries WHERE id < ?", (info.id,)))
-        statements, names = (), ()
+        statements: tuple[list[Any], ...] = ()
+        names: tuple[bytes, ...] = ()
         if not info.vault:
             statements = tuple(decode(replica.store.row("SELECT body FROM entries WHERE id = ?", (info.id,))[0]))
             names = tuple(replica.statements_of(info.id))
@@ -223,11 +224,15 @@ def _check_removed(world: World) -> None:
     authors who had heard that they go."""
     oracle, held, node = world.oracle, world.held(), world.devices[0].node
     everyone = {holder.id: holder for device in world.devices for holder in device.holders}
+    family = oracle.family(held)
     statements = [body for d in held for body in oracle.written[d].statements]
     opened: dict[bytes, set[bytes]] = {}
     for (entry,) in node.store.rows("SELECT id FROM entries WHERE vault IS NOT NULL"):
         info = node.info(entry)
-        for gone in oracle.family(oracle.written[info.hash].seen).allowed.keys() & everyone.keys():
+        heard = oracle.family(oracle.written[info.hash].seen).allowed
+        for gone in sorted(heard.keys() & family.allowed.keys() & everyone.keys()):
+            if not any(removal in family.allowed[gone] for removal in heard[gone]):
+                continue  # what the author had heard of was undone, and they were here again
             if gone not in opened:
                 opened[gone] = opened_by(everyone[gone], node, statements)
             attempt = oracle.entries[info.hash]

@@ -17,10 +17,12 @@ from typing import Any, Final
 from node import item as items
 from node import sealing
 from replication import membership
+from replication import replica as replicas
 from replication.entry import Entry, from_wire
 from replication.errors import Missing
 from replication.membership import Membership, State, Statement
 from replication.messages import Ack
+from replication.removal import undone_by
 from replication.replica import Replica
 from replication.session import SyncSession
 from replication.store import Store
@@ -152,9 +154,9 @@ def _let_pass(name: str, reason: str) -> list[Patch]:
     """Judge as before, but take no offence at `reason`."""
     real = vars(membership)[name]
 
-    def lenient(*values: Any) -> None:
+    def lenient(*values: Any, **named: Any) -> None:
         try:
-            real(*values)
+            real(*values, **named)
         except Exception as error:
             if str(error) != reason:
                 raise
@@ -285,6 +287,72 @@ def _unseen_key() -> list[Patch]:
     return [(Replica, "_insert_ops", all_live)]
 
 
+def _no_cuts() -> list[Patch]:
+    return [(Replica, "_is_cut", lambda *_: False), (Replica, "_recount", lambda _: None)]
+
+
+def _junior_wins() -> list[Patch]:
+    def junior_first(removals: Any, statements: Any, saw: Any, can_act: Any) -> Any:
+        stand: list[Any] = []
+        dead: set[bytes] = set()
+        for one in sorted(removals, key=lambda r: (r.rank, r.hash), reverse=True):
+            undone = undone_by([*stand, one], statements, saw)
+            if one.hash not in undone and can_act([*stand, one], undone):
+                stand, dead = [*stand, one], undone
+        return stand, dead
+
+    return [(membership, "standing", junior_first)]
+
+
+def _no_rank() -> list[Patch]:
+    return _let_pass("_judge_removal", "a senior falls to two admins together, or to the recovery key")
+
+
+def _stale_key() -> list[Patch]:
+    real = vars(Replica)["_why_without_effect"]
+
+    def lenient(self: Replica, header: Any) -> str:
+        reason = real(self, header)
+        return "" if reason.startswith("under a key that a removed one has") else reason
+
+    return [(Replica, "_why_without_effect", lenient)]
+
+
+def _late_head() -> list[Patch]:
+    return [(Replica, "_is_named_by_cut", lambda *_: False)]
+
+
+def _back_again() -> list[Patch]:
+    def shallow(writes: Any) -> set[bytes]:
+        named = {dot for write in writes if write.counts for dot in write.replaces}
+        return {write.dot for write in writes if write.counts and write.dot not in named}
+
+    return [(replicas, "live_dots", shallow)]
+
+
+def _readmitted() -> list[Patch]:
+    return _let_pass("_judge_device", "a removed key is never admitted again")
+
+
+def _told() -> list[Patch]:
+    real, real_key = vars(household.Desk)["_epoch_for"], State.box_key
+
+    def for_all(self: Any, vault: bytes, recipients: Any) -> Any:
+        state = self.state()
+        return real(self, vault, {*recipients, *state.keyholders, *state.former})
+
+    def box_key(self: State, recipient: bytes) -> bytes | None:
+        former = self.former.get(recipient)
+        return former.box_key if former else real_key(self, recipient)
+
+    return [
+        (household.Desk, "_epoch_for", for_all),
+        (State, "box_key", box_key),
+        (State, "is_clean", lambda self, vault, epoch: not self.vaults[vault].epochs[epoch].closed),
+        *_let_pass("_judge_epoch", "recipients are not the readers"),
+    ]
+
+
 BUGS: Final = (
     Bug(
         "signature",
@@ -350,6 +418,14 @@ BUGS: Final = (
         _alone,
     ),
     Bug("reordered", "entries are sent the newest first", ("alive", "agree"), _reorders),
+    Bug("cuts-ignored", "what a removed one writes unseen counts", ("authority", "views"), _no_cuts),
+    Bug("junior-wins", "of removals made apart the junior's is looked at first", ("authority",), _junior_wins),
+    Bug("rank-ignored", "an admin may remove a senior", ("authority",), _no_rank),
+    Bug("stale-key", "who has heard may write under a key that a removed one has", ("authority", "secret"), _stale_key),
+    Bug("late-head", "a cut's head that comes late is not counted anew", ("authority", "agree", "views"), _late_head),
+    Bug("back-again", "what a cut write had replaced comes back", ("live", "agree"), _back_again),
+    Bug("admitted-again", "a removed key is admitted again", ("authority", "alive"), _readmitted),
+    Bug("told", "a new epoch's key is given to those removed as well", ("secret",), _told),
 )
 
 

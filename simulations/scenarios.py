@@ -314,7 +314,10 @@ def two_admins_fall_out(world: World) -> None:
     world.act(ben, "remove", lambda: [ben.desks[0].remove(A_PERSON, person[cleo])])
     world.change(ben, ben.desks[0], *place, {"password": "kanarienvogel of ben"})
     world.act(first, "remove", lambda: [first.desks[0].remove(A_PERSON, person[ben])])
-    _meet(world, first, cleo)
+    blind = admit(world, first, first.desks[0], "blind", None, blind=True)
+    assert blind is not None
+    _meet(world, ben, blind)
+    _meet(world, blind, first)
     demand("authority", person[cleo] in first.node.state().people, "the junior's removal won")
     world.calm()
     _says(first.desks[0], place, {"notes": "kanarienvogel of cleo"})
