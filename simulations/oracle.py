@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from node.item import BASE, FORM, ROSTER, STATE, TAGS, Item
 from replication.encoding import decode, encode
 from replication.entry import make_dot
-from replication.membership import ADMIN, FULL, State
+from replication.membership import ADMIN, EPOCH, FULL, GRANT, State
 from replication.replica import EntryInfo, Replica
 from simulations.family import Record, Written
 from simulations.household import CANARY, Attempt, Desk, Meant, opened_by
@@ -233,6 +233,14 @@ def _check_removed(world: World) -> None:
         for gone in sorted(heard.keys() & family.allowed.keys() & everyone.keys()):
             if not any(removal in family.allowed[gone] for removal in heard[gone]):
                 continue  # what the author had heard of was undone, and they were here again
+            # Nobody closes what they could not read: if the owner, not having heard, lets them in just then, they can.
+            known = (body for d in oracle.written[info.hash].seen & held for body in oracle.written[d].statements)
+            if not any(
+                (body[0] == GRANT and body[1] == info.vault and any(box[0] == gone for box in body[5]))
+                or (body[0] == EPOCH and body[1] == info.vault and any(box[0] == gone for box in body[4]))
+                for body in known
+            ):
+                continue
             if gone not in opened:
                 opened[gone] = opened_by(everyone[gone], node, statements)
             attempt = oracle.entries[info.hash]

@@ -278,7 +278,7 @@ def stolen_laptop(world: World) -> None:
     _says(first.desks[0], place, {"notes": "kanarienvogel of the last evening"})
     again = first.desks[0].admit_again(second.identity, world.discovery)
     world.act(first, "again", lambda: [first.desks[0].append_statement(again)], powerless=True)
-    exposed = sorted(old)[0]
+    exposed = min(old)
     write = Write("password", "", "kanarienvogel under the old key")
     world.act(first, "stale", lambda: [first.desks[0].write(vault, [(record, write)], hostile="stale", stale=exposed)])
     world.change(first, first.desks[0], *place, {"password": "kanarienvogel new"})
