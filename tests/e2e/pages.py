@@ -34,6 +34,7 @@ USERNAME, PASSWORD = "anna", "velvet-harbour-nickel-owl"
 CANARY = "cAnArY-7f3e-secret"
 FLAGS = (
     "--no-sandbox",
+    "--disable-dev-shm-usage",
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -42,7 +43,7 @@ FLAGS = (
     "--disable-sync",
     "--disable-domain-reliability",
     "--no-default-browser-check",
-    "--disable-features=OptimizationHints,MediaRouter,Translate",
+    "--disable-features=OptimizationHints,MediaRouter,Translate,BackForwardCache",
     "--host-resolver-rules=MAP evil.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 )
 WIDTHS = {"phone": (360, 740), "tablet": (768, 1024), "desk": (1280, 860)}

@@ -32,7 +32,10 @@ function askOthers() {
   });
 }
 
+let leaving = false;
 function leave(next) { // coming back, a person wants to go on there
+  if (leaving) return; // each tab tells the others once, or they would call each other again and again
+  leaving = true;
   if (next) sessionStorage.setItem("next", next);
   sessionStorage.removeItem(TOKEN);
   others.postMessage({ locked: true });
