@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
@@ -246,7 +247,12 @@ def test_a_change_elsewhere_closes_nothing_that_did_not_change(page: Page, folde
 def test_what_was_not_touched_is_not_sent_and_typing_puts_off_locking(page: Page, folder: Path, annas):
     item = _item(folder, annas[1])
     sent: list[tuple[str, str]] = []
-    page.on("request", lambda asked: asked.method == "POST" and sent.append((asked.url, asked.post_data or "")))
+
+    def note(asked: Any) -> None:
+        if asked.method == "POST":
+            sent.append((asked.url, asked.post_data or ""))
+
+    page.on("request", note)
     with page_process(folder) as (port, _):
         base = f"http://localhost:{port}"
         sign_in(page, port)

@@ -376,7 +376,7 @@ def test_a_reader_who_hands_on_garbage_locks_nobody_out(home: Home, ben: bytes):
     home.add(ANNA, admit_device(FAMILY, tablet, home.anna))
     home.add(ANNA, add_keyholder(FAMILY, home.anna, tablet, CLEO))
     directory = home.membership.state().directory
-    epoch = home.membership.state().vaults[directory].newest_epoch()
+    epoch = home.membership.state().vaults[directory].newest_epoch() or b""
     assert home.add(BEN, [GRANT, directory, epoch, home.anna, WRITES, [[CLEO.id, garbage]]]) == [""]
     assert home.add(ANNA, [GRANT, directory, epoch, home.anna, WRITES, [[CLEO.id, own]]]) == [""]
     assert home.add(BEN, [GRANT, directory, epoch, home.anna, WRITES, [[CLEO.id, garbage]]]) == [""]

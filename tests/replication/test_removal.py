@@ -423,7 +423,7 @@ def test_an_epoch_for_who_was_removed_has_no_effect(two: Any):
 
 def test_who_has_heard_of_a_removal_opens_a_new_key_even_if_the_removed_never_had_the_old_one(two: Any):
     """Ben, who has not heard, hands the old key to whom Anna admitted and has removed again."""
-    ours, family, theirs, ben, _, _ = two
+    ours, family, theirs, _ben, _, _ = two
     nina, tablet = Author("nina"), Author("ninas tablet")
     person = family.admit(ours, nina, tablet, WRITER)
     sync(ours, theirs)
