@@ -206,3 +206,17 @@ def test_a_thief_who_opens_logs_without_end_is_removed_all_the_same(
     remove_device(laptop.replica, laptop.unlocked, laptop.vaults, phone.device.id)
     assert phone.device.id not in laptop.replica.state().devices
     assert laptop.password(item) == "from before"
+
+
+def test_what_was_written_on_a_lost_device_still_counts_once_its_person_is_removed_too(
+    laptop: Laptop, house: House, tmp_path: Path
+):
+    laptop.vaults.grant_missing()
+    ben = Laptop(laptop.device, laptop.replica, house.sign_in(laptop.replica, house.ben))
+    vault = ben.vaults.create_vault("on the way")
+    tablet = join(ben, tmp_path / "tablet")
+    tablet.vaults.create_item(vault, {"label": "on the tablet"})
+    sync(tablet.replica, laptop.replica)
+    remove_device(ben.replica, ben.unlocked, ben.vaults, tablet.device.id)
+    remove_person(laptop.replica, laptop.unlocked, laptop.vaults, house.ben)
+    assert laptop.replica.put_aside() == []
