@@ -20,7 +20,7 @@ from replication import membership
 from replication import replica as replicas
 from replication.entry import Entry, from_wire
 from replication.errors import Missing
-from replication.membership import Membership, State, Statement
+from replication.membership import Membership, State
 from replication.messages import Ack
 from replication.removal import undone_by
 from replication.replica import Replica
@@ -219,16 +219,12 @@ def _delete_wins() -> list[Patch]:
 
 
 def _order() -> list[Patch]:
-    apply: Callable[[State, Statement, int], None] = vars(membership)["_apply"]
+    real = vars(Membership)["_added_up"]
 
-    def by_arrival(self: Any, mask: int) -> State:
-        state = State(family=self.family)
-        for digest in self._order:
-            if self._bit[digest] & mask & self._effective:
-                apply(state, self.statements[digest], self._depth[digest])
-        return state
+    def by_arrival(self: Any, members: Any, dead: Any = ()) -> Any:
+        return real(self, sorted(members, key=self._order.index), dead)
 
-    return [(Membership, "_state", by_arrival)]
+    return [(Membership, "_added_up", by_arrival)]
 
 
 def _believed() -> list[Patch]:
