@@ -33,12 +33,8 @@ class Figure:
         return self.goal is not None and self.median >= self.goal
 
     def line(self) -> str:
-        spread = (
-            f"{_short(min(self.values))}..{_short(max(self.values))}" if len(self.values) > 1 else "one run"
-        )
-        goal = (
-            "" if self.goal is None else f"goal < {_short(self.goal)}: {'MISSED' if self.missed else 'met'}"
-        )
+        spread = f"{_short(min(self.values))}..{_short(max(self.values))}" if len(self.values) > 1 else "one run"
+        goal = "" if self.goal is None else f"goal < {_short(self.goal)}: {'MISSED' if self.missed else 'met'}"
         return f"{self.name:52} {_short(self.median):>8} {self.unit:6} {spread:18} {goal:22} {self.floor}"
 
     def as_json(self) -> dict[str, Any]:
