@@ -123,7 +123,7 @@ def lock() -> BaseResponse:
     """Forget every key; the process ends, and a new one answers at the same address."""
     response = redirect("/unlock", 303)
     response.delete_cookie(current_app.extensions["cookie"], path="/")
-    response.headers["Clear-Site-Data"] = '"cache"'
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'
     response.call_on_close(_desk().lock_up)
     return response
 

@@ -43,7 +43,7 @@ FLAGS = (
     "--disable-sync",
     "--disable-domain-reliability",
     "--no-default-browser-check",
-    "--disable-features=OptimizationHints,MediaRouter,Translate,BackForwardCache",
+    "--disable-features=OptimizationHints,MediaRouter,Translate",
     "--host-resolver-rules=MAP evil.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 )
 WIDTHS = {"phone": (360, 740), "tablet": (768, 1024), "desk": (1280, 860)}

@@ -151,7 +151,7 @@ def test_the_idle_time_is_a_setting_that_stays(desk, anna, clock):
 def test_locking_forgets_and_the_back_button_finds_nothing(desk, anna, netflix):
     answer = anna.post("/lock")
     assert answer.status_code == 303
-    assert answer.headers["Clear-Site-Data"] == '"cache"'
+    assert answer.headers["Clear-Site-Data"] == '"cache", "storage"'
     answer.close()
     assert desk.locked.is_set()
     again = anna.get(f"/items/{netflix}")
