@@ -48,6 +48,7 @@ bench: setup
 # Keeps the versions that still fit; make lock UPGRADE=--upgrade takes the newest.
 lock: .venv/tools.stamp
 	$(COMPILE) requirements/tools.in -o requirements/tools.lock
+	$(COMPILE) requirements/tools-fuzz.in -o requirements/tools-fuzz.lock
 	$(COMPILE) requirements/build.in -o requirements/build.lock
 	$(COMPILE) pyproject.toml -o requirements/runtime.lock
 	$(COMPILE) pyproject.toml --extra test -c requirements/runtime.lock -o requirements/test.lock

@@ -1,4 +1,4 @@
-"""Writes tests/vectors/{encoding,entry,frontier,sync,membership,sealing,grant}.json, the same in every run.
+"""Writes tests/vectors/{encoding,entry,frontier,sync,membership,history,sealing,grant}.json, the same in every run.
 
     python -m tests.make_vectors            writes them
     python -m tests.make_vectors --check    fails if what is there is something else
@@ -53,6 +53,7 @@ from replication.membership import (
 )
 from replication.messages import Ack, Entries, Frontiers, Hello, Message, Ping, RefusedEntry, write_message
 from tests.kin import LEAF, Author
+from tests.make_history import history
 
 FOLDER = Path(__file__).parent / "vectors"
 ANNA, LAPTOP = Author("anna"), Author("annas laptop")
@@ -114,7 +115,8 @@ def encoding() -> dict[str, Any]:
         "invalid": [
             {"name": name, "hex": text.replace(" ", ""), "kind": kind}
             for name, (text, kind) in invalid.items()
-        ],
+        ]
+        + [{"name": "over the limit", "hex": encode([1, 2, 3]).hex(), "limit": 3, "kind": "size"}],
     }
 
 
@@ -518,7 +520,9 @@ def grant() -> dict[str, Any]:
     }
 
 
-MADE: tuple[Callable[[], dict[str, Any]], ...] = (encoding, entry, frontier, sync, membership, sealing, grant)
+MADE: tuple[Callable[[], dict[str, Any]], ...] = (
+    encoding, entry, frontier, sync, membership, history, sealing, grant,
+)  # fmt: skip
 
 
 def main() -> int:
