@@ -78,3 +78,7 @@ def test_a_run_repeats_under_any_hash_seed():
         told.add(ran.stdout)
     assert len(told) == 1
     assert "deleted" in told.pop()
+
+
+def test_a_record_is_back_while_what_its_deleter_could_not_open_is_on_its_way():
+    histories.run(81164)
