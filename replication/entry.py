@@ -26,8 +26,15 @@ LABEL_ROOT: Final = b"kinring/1/root"
 LABEL_STATEMENT: Final = b"kinring/1/statement"
 
 VERSION: Final = 1
+"""The version that is written."""
+UNDERSTOOD: Final = 1
+"""The highest version that is understood. Entries of later ones are kept, named and handed on, without effect."""
+MAX_VERSION: Final = 0xFFFF
+MAX_EXTRA: Final = 8
+"""Parts that a later version may add."""
 OPS: Final = 0
 STATEMENTS: Final = 1
+MAX_KIND: Final = 0xFF
 
 MAX_COUNT: Final = 1024
 """Ops or statements in one entry."""
@@ -40,6 +47,10 @@ MAX_TIME: Final = 1 << 53
 
 SUITES: Final = (1, 2)
 """1 = AES-256-GCM, 2 = ChaCha20-Poly1305."""
+MAX_SUITE: Final = 0xFF
+
+UNLOCK: Final = 11
+"""The statement whose parts 2 and 3 stand in hashes by their SHA-256, so that a purge can drop them."""
 
 
 def tagged_hash(label: bytes, data: bytes) -> bytes:
@@ -59,17 +70,29 @@ def log_id(family: bytes, author: bytes, nonce: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """A write at an opaque target. `replaces` are dots of the same vault and target."""
+    """A write at an opaque target, or a copy of one: another ciphertext of the dot `copies`, which makes no dot.
+
+    `replaces` are dots of the same vault and target. `digest` (32 bytes) stands for a sealed value that is not here.
+    """
 
     target: bytes
     replaces: tuple[bytes, ...]
     sealed: bytes | None
+    copies: bytes = b""
+    digest: bytes = b""
 
     def hash(self) -> bytes:
         # Over the hash of the sealed value, so that a purge can drop the value and keep the chain.
-        inner = b"" if self.sealed is None else hashlib.sha256(self.sealed).digest()
+        inner = self.digest or (b"" if self.sealed is None else hashlib.sha256(self.sealed).digest())
+        if self.copies:
+            return tagged_hash(LABEL_OP, self.target + b"\xff\xff" + self.copies + inner)
         return tagged_hash(LABEL_OP, self.target + len(self.replaces).to_bytes(2, "big")
                            + b"".join(self.replaces) + inner)  # fmt: skip
+
+    def to_value(self) -> list[Any]:
+        """The op as it travels."""
+        sealed = [self.digest] if self.digest else self.sealed
+        return [self.target, self.copies or list(self.replaces), sealed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +114,15 @@ class Header:
     commitment: bytes
     count: int
     root: bytes
+    version: int = VERSION
+    extra: tuple[Any, ...] = ()
+    """What a later version added."""
 
     def encoded(self) -> bytes:
         return encode([
-            VERSION, self.family, self.author, self.log, self.seq, self.previous, self.kind,
+            self.version, self.family, self.author, self.log, self.seq, self.previous, self.kind,
             self.vault, self.epoch, self.suite, list(self.frontier), self.wall_time, self.salt,
-            self.commitment, self.count, self.root,
+            self.commitment, self.count, self.root, *self.extra,
         ])  # fmt: skip
 
     def hash(self) -> bytes:
@@ -126,9 +152,22 @@ class Entry:
             raise InvalidSignature from None
 
 
+def detached(statement: list[Any]) -> list[Any]:
+    """A statement as it stands in hashes: the parts that may be purged by their SHA-256."""
+    if statement[0] != UNLOCK:
+        return statement
+    return [*statement[:2], *(_digest_of(part) for part in statement[2:4]), *statement[4:]]
+
+
+def _digest_of(part: Any) -> Any:
+    if type(part) is list and len(part) == 1 and type(part[0]) is bytes and len(part[0]) == 32:
+        return part[0]
+    return hashlib.sha256(part).digest() if type(part) is bytes else part
+
+
 def body_root(ops: Sequence[Op], statements: Sequence[list[Any]]) -> bytes:
     """The hash over the body's hashes, in order."""
-    hashes = [op.hash() for op in ops] + [tagged_hash(LABEL_OP, encode(s)) for s in statements]
+    hashes = [op.hash() for op in ops] + [tagged_hash(LABEL_OP, encode(detached(s))) for s in statements]
     return tagged_hash(LABEL_ROOT, b"".join(hashes))
 
 
@@ -137,11 +176,14 @@ def statement_hashes(header: Header, statements: Sequence[list[Any]]) -> list[by
     in the same entry are named by them. Each commits to all that it was made after: the membership
     frontier, and by the hash before it the statements that precede it. Otherwise the two sides of a fork
     could hold one statement in two pasts, and which of them is judged would depend on which came first."""
-    place = [header.family, header.author, header.log, header.seq, list(header.frontier)]
+    place: list[Any] = [header.family, header.author, header.log, header.seq, list(header.frontier)]
+    if header.version != VERSION:
+        # Or a fork could bear one statement in two versions, of which a device understands one.
+        place += [header.version, header.kind]
     hashes: list[bytes] = []
     for statement in statements:
         before = hashes[-1] if hashes else b""
-        hashes.append(tagged_hash(LABEL_STATEMENT, encode([*place, before, statement])))
+        hashes.append(tagged_hash(LABEL_STATEMENT, encode([*place, before, detached(statement)])))
     return hashes
 
 
@@ -158,14 +200,11 @@ def to_wire(entry: Entry, previous_frontier: tuple[bytes, ...] | None) -> bytes:
     h = entry.header
     first = [h.author, h.previous] if h.seq == 0 else None
     frontier = None if h.seq and h.frontier == previous_frontier else list(h.frontier)
-    body: list[Any]
-    if h.kind == OPS:
-        body = [[op.target, list(op.replaces), op.sealed] for op in entry.ops]
-    else:
-        body = list(entry.statements)
+    body = [op.to_value() for op in entry.ops] if h.kind == OPS else list(entry.statements)
+    # The body comes last, whatever a later version adds: the store keeps what stands before it as it is.
     return encode([
-        VERSION, h.log, h.seq, first, h.kind, h.vault, h.epoch, h.suite, frontier, h.wall_time,
-        h.salt, h.commitment, entry.signature, body,
+        h.version, h.log, h.seq, first, h.kind, h.vault, h.epoch, h.suite, frontier, h.wall_time,
+        h.salt, h.commitment, entry.signature, *h.extra, body,
     ])  # fmt: skip
 
 
@@ -188,6 +227,8 @@ class Wire:
     signature: bytes
     ops: tuple[Op, ...]
     statements: tuple[list[Any], ...]
+    version: int = VERSION
+    extra: tuple[Any, ...] = ()
 
     def chain(
         self, family: bytes, author: bytes, previous: bytes, previous_frontier: tuple[bytes, ...]
@@ -197,6 +238,7 @@ class Wire:
             family, author, self.log, self.seq, previous, self.kind, self.vault, self.epoch, self.suite,
             previous_frontier if self.frontier is None else self.frontier, self.wall_time, self.salt,
             self.commitment, max(len(self.ops), len(self.statements)), body_root(self.ops, self.statements),
+            self.version, self.extra,
         )  # fmt: skip
         return Entry(header, header.hash(), self.signature, self.ops, self.statements)
 
@@ -230,12 +272,22 @@ def _op(value: Any) -> Op:
     if type(value) is not list or len(value) != 3:
         raise Malformed("shape", "op")
     target, replaces, sealed = value
-    if sealed is not None and (type(sealed) is not bytes or not 16 <= len(sealed) <= MAX_SEALED):
+    copies = digest = b""
+    if type(replaces) is bytes:
+        copies, replaces = _sized(replaces, 18), []
+    if type(sealed) is list:
+        if len(sealed) != 1:
+            raise Malformed("shape", "digest")
+        digest, sealed = _sized(sealed[0], 32), None
+    elif sealed is None:
+        if copies:
+            raise Malformed("shape", "a copy of nothing")
+    elif type(sealed) is not bytes or not 16 <= len(sealed) <= MAX_SEALED:
         raise Malformed("shape", "sealed value")
     dots = tuple(_sized(dot, 18) for dot in _list(replaces, MAX_REPLACES))
     if any(a >= b for a, b in pairwise(dots)):
         raise Malformed("shape", "replaces out of order")
-    return Op(_sized(target, 16), dots, sealed)
+    return Op(_sized(target, 16), dots, sealed, copies, digest)
 
 
 def _statement(value: Any) -> list[Any]:
@@ -245,15 +297,20 @@ def _statement(value: Any) -> list[Any]:
 
 
 def from_wire(data: bytes) -> Wire:
-    """Read one entry. Raises Malformed: `size`, `cbor`, `canonical` ..., `version`, `shape`."""
+    """Read one entry. Raises Malformed: `size`, `cbor`, `canonical` ..., `version`, `shape`.
+
+    Of a later version what every version has in common is read: enough to chain, to verify and to name it.
+    """
     value = decode(data, limit=MAX_BYTES)
     if type(value) is not list or len(value) < 2:
         raise Malformed("shape", "entry")
-    if value[0] != VERSION or type(value[0]) is not int:
+    version = value[0]
+    if type(version) is not int or not VERSION <= version <= MAX_VERSION:
         raise Malformed("version")
-    if len(value) != 14:
+    if not 14 <= len(value) <= 14 + (MAX_EXTRA if version > VERSION else 0):
         raise Malformed("shape", "entry")
-    _, log, seq, first, kind, vault, epoch, suite, frontier, wall, salt, commitment, signature, body = value
+    _, log, seq, first, kind, vault, epoch, suite, frontier, wall, salt, commitment, signature = value[:13]
+    extra, body = tuple(value[13:-1]), value[-1]
     seq = _number(seq, (1 << 48) - 1)
     author = nonce = None
     if seq == 0:
@@ -265,19 +322,18 @@ def from_wire(data: bytes) -> Wire:
         raise Malformed("shape", "author again")
     if seq == 0 and frontier is None:
         raise Malformed("shape", "no frontier")
-    kind = _number(kind, STATEMENTS)
+    kind = _number(kind, STATEMENTS if version == VERSION else MAX_KIND)
     items = _list(body, MAX_COUNT)
     if not items:
         raise Malformed("shape", "empty body")
     has_ops = kind == OPS
-    if has_ops and suite not in SUITES:
-        raise Malformed("suite")
     sizes = (16, 32, 32, 32) if has_ops else (0, 0, 0, 0)
     return Wire(
         _sized(log, 16), seq, author, nonce, kind,
-        _sized(vault, sizes[0]), _sized(epoch, sizes[1]), _number(suite, 2 if has_ops else 0),
+        _sized(vault, sizes[0]), _sized(epoch, sizes[1]), _number(suite, MAX_SUITE if has_ops else 0),
         None if frontier is None else _sorted_hashes(frontier),
         _number(wall, MAX_TIME), _sized(salt, sizes[2]), _sized(commitment, sizes[3]), _sized(signature, 64),
         tuple(_op(item) for item in items) if has_ops else (),
         () if has_ops else tuple(_statement(item) for item in items),
+        version, extra,
     )  # fmt: skip

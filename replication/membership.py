@@ -141,6 +141,14 @@ class Vault:
         return heads[-1] if heads else None
 
 
+@dataclass(frozen=True, slots=True)
+class Purge:
+    hash: bytes
+    author: bytes
+    vault: bytes
+    items: dict[bytes, frozenset[bytes]]
+
+
 @dataclass(slots=True)
 class State:
     """The family as a set of statements leaves it."""
@@ -165,6 +173,9 @@ class State:
     """Keyholders of removed devices and people: their names still stand at what they wrote."""
     cuts: dict[bytes, list[Cuts]] = field(default_factory=dict)
     """Former keyholder to the cuts of every removal that stands: an entry counts if it lies under each."""
+    purges: list[Any] = field(default_factory=list)
+    forgotten: dict[bytes, bytes] = field(default_factory=dict)
+    removed_by: dict[bytes, set[bytes]] = field(default_factory=dict)
     taken_in: dict[bytes, set[bytes]] = field(default_factory=dict)
     """Log to heads that an admin has taken in: those entries count whatever the cuts."""
 
@@ -272,6 +283,10 @@ _SHAPES: Final[dict[int, tuple[Any, ...]]] = {
 }
 
 
+KNOWN: Final = frozenset(_SHAPES)
+"""The statements that this program understands."""
+
+
 def _fits(value: Any, shape: Any) -> bool:
     if shape is int:
         return type(value) is int and 0 <= value < 1 << 32
@@ -365,6 +380,12 @@ class Membership:
             else:
                 past = self._add(statement, past, heads, judged)
             heads = (statement.hash,)
+
+    def replace_body(self, statements: Sequence[Statement]) -> None:
+        """The same statements, less a value that was purged: what they say stays."""
+        for statement in statements:
+            self.statements[statement.hash] = statement
+        self._states = {0: self._states[0]}
 
     def _add(self, statement: Statement, past: int, parents: tuple[bytes, ...], judged: dict[bytes, str] | None) -> int:
         bit = 1 << len(self._order)

@@ -16,6 +16,9 @@ from replication.entry import (
     MAX_COUNT,
     OPS,
     STATEMENTS,
+    SUITES,
+    UNDERSTOOD,
+    VERSION,
     Entry,
     Header,
     Op,
@@ -29,7 +32,7 @@ from replication.entry import (
 )
 from replication.errors import InvalidSignature, LocalProtocolError, Malformed, Missing, Refused
 from replication.log import MAX_ROWS, Row, SignedFrontier, sign_frontier, signed_from_wire
-from replication.membership import DEVICE, WRITES, Membership, State, Statement
+from replication.membership import DEVICE, KNOWN, WRITES, Membership, State, Statement
 from replication.registers import Write, live_dots
 from replication.store import Store, StoreError
 
@@ -88,6 +91,8 @@ class EntryInfo:
     salt: bytes
     commitment: bytes
     reason: str
+    kind: int
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,11 @@ class StoredOp:
     replaces: tuple[bytes, ...]
     sealed: bytes | None
     live: bool
+
+    @property
+    def missing(self) -> bool:
+        """It has a value, which is not here: purged, or never sent."""
+        return self.sealed == b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +136,17 @@ class Ingested:
     refused: Refused | None = None
 
 
-def _place(family: bytes, author: bytes, log: bytes, seq: int, frontier: tuple[bytes, ...]) -> Header:
+def _place(
+    family: bytes,
+    author: bytes,
+    log: bytes,
+    seq: int,
+    frontier: tuple[bytes, ...],
+    kind: int = STATEMENTS,
+    version: int = VERSION,
+) -> Header:
     """As much of a header as the names of its statements depend on."""
-    return Header(family, author, log, seq, b"", STATEMENTS, b"", b"", 0, frontier, 0, b"", b"", 0, b"")
+    return Header(family, author, log, seq, b"", kind, b"", b"", 0, frontier, 0, b"", b"", 0, b"", version)
 
 
 def _stored(data: bytes) -> Any:
@@ -145,6 +163,9 @@ def _split(blob: bytes | None, size: int) -> tuple[bytes, ...]:
 
 class Replica:
     """The copy in one store. One thread; other processes may write to the same store."""
+
+    understood = UNDERSTOOD
+    """The highest version of an entry that this program understands."""
 
     def __init__(self, store: Store, random_bytes: RandomBytes) -> None:
         self.store = store
@@ -173,7 +194,15 @@ class Replica:
             with store.write():
                 store.run("DELETE FROM own_logs")
                 store.set_meta("mark", mark)
-        return cls(store, random_bytes)
+        replica = cls(store, random_bytes)
+        if store.meta("understands") != cls._understands():
+            replica.rebuild()
+        return replica
+
+    @classmethod
+    def _understands(cls) -> bytes:
+        """What this program gives effect to; a store last opened by one that knew another set is judged anew."""
+        return encode([cls.understood, sorted(KNOWN), list(SUITES)])
 
     def close(self) -> None:
         self.store.close()
@@ -215,12 +244,17 @@ class Replica:
             self._load_statements(entry)
 
     def _load_statements(self, entry: int) -> None:
+        reasons = dict(self.store.rows("SELECT hash, reason FROM statements WHERE entry = ?", (entry,)))
+        self._membership.add(self._statements_in(entry), reasons)
+        self._loaded = entry
+
+    def _statements_in(self, entry: int) -> list[Statement]:
         body, frontier = self.store.one("SELECT body, frontier FROM entries WHERE id = ?", (entry,))
         info = self.info(entry)
-        header = _place(self._membership.family, info.author, info.log, info.seq, _split(frontier, 32))
-        reasons = dict(self.store.rows("SELECT hash, reason FROM statements WHERE entry = ?", (entry,)))
-        self._membership.add(_statements(header, _stored(body)), reasons)
-        self._loaded = entry
+        header = _place(
+            self._membership.family, info.author, info.log, info.seq, _split(frontier, 32), info.kind, info.version
+        )
+        return _statements(header, _stored(body))
 
     def membership(self) -> Membership:
         """The statements known here, those of other processes included."""
@@ -420,10 +454,7 @@ class Replica:
         cut = bool(has_ops and not reason and self._is_cut(h, entry.hash))
         body = encode(list(entry.statements)) if not has_ops else b""
         # The body is the wire form's last item, so what stands before it is kept as it is.
-        body_size = (
-            len(body) if body else len(encode([[o.target, list(o.replaces), o.sealed] for o in entry.ops]))
-        )
-        head = wire[: len(wire) - body_size]
+        head = wire[: len(wire) - len(body or encode([op.to_value() for op in entry.ops]))]
         self.store.run(
             "INSERT INTO entries (hash, log, seq, previous, tip, head, frontier, vault, body, reason, cut) "
             "VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?)",
@@ -445,6 +476,8 @@ class Replica:
         if has_ops:
             self._insert_ops(entry_id, entry, counted=not reason and not cut)
             if not reason and self._membership.state().cuts:
+                if cut:
+                    self._lift()
                 # The quick way above does not know of writes beyond a cut.
                 self._recount_targets({(h.vault, op.target) for op in entry.ops})
         else:
@@ -462,7 +495,10 @@ class Replica:
             self.store.run("UPDATE logs SET forked = 1 WHERE number = ?", (number,))
 
     def _why_without_effect(self, header: Header) -> str:
-        """Authority is judged in the entry's own past, so the answer is the same everywhere, for ever."""
+        """Authority is judged in the entry's own past, so the answer is the same everywhere, for ever; but for what
+        an older program does not understand, which is judged anew after an update."""
+        if unknown := self._unknown(header):
+            return unknown
         state = self._membership.state_at(header.frontier)
         person = state.person_of(header.author)
         if person is None:
@@ -477,6 +513,18 @@ class Replica:
         if not state.is_clean(header.vault, header.epoch):
             return "under a key that a removed one has, though its author had heard of the removal"
         return ""
+
+    def _unknown(self, header: Header) -> str:
+        if header.version > self.understood:
+            return "unknown version"
+        if header.kind not in (OPS, STATEMENTS):
+            return "unknown kind"
+        return "unknown suite" if header.kind == OPS and header.suite not in SUITES else ""
+
+    def _unknown_statements(self, header: Header, statements: list[Statement]) -> dict[bytes, str] | None:
+        """Why none of them has effect, where the entry is not understood; else None: they are to be judged."""
+        unknown = self._unknown(header)
+        return {statement.hash: unknown for statement in statements} if unknown else None
 
     # Cuts
 
@@ -536,8 +584,9 @@ class Replica:
     def _recount_targets(self, targets: Iterable[tuple[bytes, bytes]]) -> None:
         for vault, target in sorted(targets):
             rows = self.store.rows(
-                "SELECT ops.id, hash, replaces, reason IS NULL, cut, live FROM ops "
-                "JOIN entries ON entries.id = ops.id / 1024 WHERE target = ? AND vault = ?",
+                "SELECT ops.id, hash, replaces, reason IS NULL, "
+                "cut AND ops.id NOT IN (SELECT op FROM lifted), live FROM ops "
+                "JOIN entries ON entries.id = ops.id / 1024 WHERE target = ? AND vault = ? AND copies IS NULL",
                 (target, vault),
             )
             writes = [
@@ -557,17 +606,46 @@ class Replica:
             ]
             self.store.run_many("UPDATE ops SET live = ? WHERE id = ?", changes)
 
+    def _lift(self) -> set[tuple[bytes, bytes]]:
+        """What the floors of purges in force name counts whatever the cuts: or what was purged could be live again.
+        The (vault, target) pairs where that changed."""
+        named: dict[int, tuple[bytes, bytes]] = {}
+        for purge in self._membership.state().purges:
+            for dot in {dot for floor in purge.items.values() for dot in floor}:
+                found = self.store.row(
+                    "SELECT ops.id, target FROM ops JOIN entries ON entries.id = ops.id / 1024 "
+                    "WHERE ops.id = ? AND vault = ? AND reason IS NULL",
+                    (self.op_of(dot), purge.vault),
+                )
+                if found:
+                    named[found[0]] = (purge.vault, found[1])
+        held = {
+            op: (vault, target)
+            for op, vault, target in self.store.rows(
+                "SELECT op, vault, target FROM lifted JOIN ops ON ops.id = op JOIN entries ON entries.id = op / 1024"
+            )
+        }
+        self.store.run_many("DELETE FROM lifted WHERE op = ?", [(op,) for op in held.keys() - named.keys()])
+        self.store.run_many("INSERT INTO lifted VALUES (?)", [(op,) for op in named.keys() - held.keys()])
+        changed = {named.get(op) or held[op] for op in named.keys() ^ held.keys()}
+        self.store.run_many("INSERT INTO recounts (vault, target) VALUES (?, ?)", sorted(changed))
+        return changed
+
     def _insert_ops(self, entry_id: int, entry: Entry, *, counted: bool) -> None:
         first, last = make_dot(entry.hash, 0), make_dot(entry.hash, 0xFFFF)
         already = self._replaced_between(first, last, entry.header.vault) if counted else set()
-        rows, names = [], []
+        rows, names, missing = [], [], []
         for index, op in enumerate(entry.ops):
             op_id = entry_id * MAX_COUNT + index
-            live = counted and (make_dot(entry.hash, index), op.target) not in already
-            rows.append((op_id, op.target, b"".join(op.replaces) or None, op.sealed, live))
+            live = counted and not op.copies and (make_dot(entry.hash, index), op.target) not in already
+            sealed = b"" if op.digest else op.sealed
+            rows.append((op_id, op.target, b"".join(op.replaces) or None, op.copies or None, sealed, live))
+            if op.digest:
+                missing.append((op_id, op.digest))
             if counted:
                 names += [(dot, op_id) for dot in op.replaces]
-        self.store.run_many("INSERT INTO ops VALUES (?, ?, ?, ?, ?)", rows)
+        self.store.run_many("INSERT INTO ops VALUES (?, ?, ?, ?, ?, ?)", rows)
+        self.store.run_many("INSERT INTO missing VALUES (?, ?)", missing)
         self.store.run_many("INSERT INTO replaced VALUES (?, ?)", names)
         for dot, op_id in names:
             self._replace(dot, entry.header.vault, entry.ops[op_id % MAX_COUNT].target)
@@ -582,7 +660,7 @@ class Replica:
         )
 
     def _replace(self, dot: bytes, vault: bytes, target: bytes) -> None:
-        op_id = self._op_of(dot)
+        op_id = self.op_of(dot)
         # A name counts only against an op of the same vault and target: nobody can silence another's field.
         if op_id is not None:
             self.store.run(
@@ -591,7 +669,8 @@ class Replica:
                 (op_id, target, op_id // MAX_COUNT, vault),
             )
 
-    def _op_of(self, dot: bytes) -> int | None:
+    def op_of(self, dot: bytes) -> int | None:
+        """The local id of the op that a dot may name; None where its entry is not here."""
         found = self.store.row(
             "SELECT id FROM entries WHERE hash BETWEEN ? AND ?",
             (dot[:16] + b"\0" * 16, dot[:16] + b"\xff" * 16),
@@ -602,7 +681,7 @@ class Replica:
     def _insert_statements(self, entry_id: int, entry: Entry) -> None:
         statements = _statements(entry.header, list(entry.statements))
         before = self._membership.state()
-        self._membership.add(statements)
+        self._membership.add(statements, self._unknown_statements(entry.header, statements))
         self._loaded = entry_id
         self.store.run_many(
             "INSERT OR IGNORE INTO statements VALUES (?, ?, ?)",
@@ -611,6 +690,58 @@ class Replica:
         after = self._membership.state()
         if (before.cuts, before.taken_in) != (after.cuts, after.taken_in):
             self._recount()
+        if before.purges != after.purges:
+            self._recount_targets(self._lift())
+
+    def rebuild(self) -> None:
+        """Judge and merge everything anew from the entries alone: after an update, what was not understood before
+        comes into force without being fetched again. Otherwise it changes nothing."""
+        with self.transaction():
+            self._membership = Membership(self.family or b"")
+            self._infos.clear()
+            for (entry,) in self.store.rows("SELECT id FROM entries WHERE vault IS NULL ORDER BY id"):
+                self._judge_statements(entry)
+            self.store.run("DELETE FROM replaced")
+            for (entry,) in self.store.rows("SELECT id FROM entries WHERE vault IS NOT NULL ORDER BY id"):
+                self._judge_ops(entry)
+            self._infos.clear()
+            self._recount()
+            self._lift()
+            targets = self.store.rows(
+                "SELECT DISTINCT vault, target FROM ops JOIN entries ON entries.id = ops.id / 1024"
+            )
+            self._recount_targets(targets)
+            self.store.run_many("INSERT INTO recounts (vault, target) VALUES (?, ?)", targets)
+            self.store.set_meta("understands", self._understands())
+
+    def _judge_statements(self, entry: int) -> None:
+        statements = self._statements_in(entry)
+        self._membership.add(statements, self._unknown_statements(self._header_of(entry), statements))
+        self._loaded = entry
+        self.store.run_many(
+            "UPDATE statements SET reason = ? WHERE hash = ?",
+            [(self._membership.reasons.get(s.hash, ""), s.hash) for s in statements],
+        )
+
+    def _judge_ops(self, entry: int) -> None:
+        reason = self._why_without_effect(self._header_of(entry))
+        self.store.run("UPDATE entries SET reason = ? WHERE id = ?", (reason or None, entry))
+        if not reason:
+            rows = self.store.rows(
+                "SELECT id, replaces FROM ops WHERE id BETWEEN ? AND ? AND replaces IS NOT NULL",
+                (entry * MAX_COUNT, entry * MAX_COUNT + MAX_COUNT - 1),
+            )
+            names = [(dot, op) for op, dots in rows for dot in _split(dots, 18)]
+            self.store.run_many("INSERT INTO replaced VALUES (?, ?)", names)
+
+    def _header_of(self, entry: int) -> Header:
+        """As much of a stored entry's header as its authority is judged by."""
+        info = self.info(entry)
+        (frontier,) = self.store.one("SELECT frontier FROM entries WHERE id = ?", (entry,))
+        return Header(
+            self._membership.family, info.author, info.log, info.seq, b"", info.kind, info.vault, info.epoch,
+            info.suite, _split(frontier, 32), info.wall_time, info.salt, info.commitment, 0, b"", info.version,
+        )  # fmt: skip
 
     # Reading
 
@@ -623,7 +754,7 @@ class Replica:
                 "WHERE id = ?",
                 (entry,),
             )
-            part = _stored(b"\x8d" + head[1:])  # the same array, one item shorter
+            part = _stored(bytes([head[0] - 1]) + head[1:])  # the same array, one item shorter
             found = EntryInfo(
                 entry,
                 digest,
@@ -637,6 +768,8 @@ class Replica:
                 part[10],
                 part[11],
                 reason or "",
+                part[4],
+                part[0],
             )
             if len(self._infos) > 65_536:
                 self._infos.clear()
@@ -673,18 +806,68 @@ class Replica:
             rows = self.store.rows(
                 "SELECT ops.id, target, replaces, sealed, live FROM ops "
                 "JOIN entries ON entries.id = ops.id / 1024 "
-                "WHERE target = ? AND vault = ? AND (live OR ?) AND reason IS NULL AND NOT cut",
+                "WHERE target = ? AND vault = ? AND (live OR (? AND copies IS NULL AND reason IS NULL "
+                "AND (NOT cut OR ops.id IN (SELECT op FROM lifted))))",
                 (target, vault, not live),
             )
             found += map(_stored_op, rows)
         return sorted(found, key=lambda op: (op.entry, op.index))
+
+    def copies_of(self, dot: bytes) -> list[StoredOp]:
+        """The other ciphertexts of a dot that have effect, in order of arrival; some may be missing, too."""
+        op = self.op_of(dot)
+        rows = self.store.rows(
+            "SELECT c.id, c.target, c.replaces, c.sealed, o.live FROM ops o JOIN entries oe ON oe.id = o.id / 1024 "
+            "JOIN ops c ON c.copies = ? AND c.target = o.target JOIN entries ce ON ce.id = c.id / 1024 "
+            "WHERE o.id = ? AND ce.vault = oe.vault AND ce.reason IS NULL "
+            "AND (NOT ce.cut OR c.id IN (SELECT op FROM lifted)) ORDER BY c.id",
+            (dot, op),
+        )
+        return [_stored_op(row) for row in rows]
+
+    def replaced_through(self, vault: bytes, dots: Iterable[bytes]) -> set[bytes]:
+        """Some dots, and all that they replaced at their target, directly or through others; so far as it is here.
+
+        Writes beyond a cut lead on, too: who deleted one had seen what it replaced go."""
+        found: set[bytes] = set()
+        waiting = list(dots)
+        while waiting:
+            dot = waiting.pop()
+            if dot in found:
+                continue
+            found.add(dot)
+            rows = self.store.rows(
+                "SELECT o.target, o.replaces FROM ops o JOIN entries e ON e.id = o.id / 1024 "
+                "WHERE o.id = ? AND vault = ? AND replaces IS NOT NULL",
+                (self.op_of(dot), vault),
+            )
+            for target, replaces in rows:
+                waiting += [d for d in _split(replaces, 18) if self._target_of(d) == target]
+        return found
+
+    def _target_of(self, dot: bytes) -> bytes | None:
+        row = self.store.row("SELECT target FROM ops WHERE id = ?", (self.op_of(dot),))
+        return row[0] if row else None
+
+    def entry_of(self, statement: bytes) -> int:
+        """The local id of the entry that holds a statement."""
+        return int(self.store.one("SELECT entry FROM statements WHERE hash = ?", (statement,))[0])
+
+    def is_forked(self, log: bytes) -> bool:
+        row = self.store.row("SELECT forked FROM logs WHERE log = ?", (log,))
+        return bool(row and row[0])
+
+    def forget_statement(self, statement: bytes) -> None:
+        """Its body was changed in the store (a wrap was dropped from it): read it anew."""
+        self._membership.replace_body(self._statements_in(self.entry_of(statement)))
 
     def count_at(self, vault: bytes, targets: Iterable[bytes]) -> int:
         """How many ops with effect were ever written at some targets."""
         return sum(
             self.store.row(
                 "SELECT count(*) FROM ops JOIN entries ON entries.id = ops.id / 1024 "
-                "WHERE target = ? AND vault = ? AND reason IS NULL AND NOT cut",
+                "WHERE target = ? AND vault = ? AND copies IS NULL AND reason IS NULL "
+                "AND (NOT cut OR ops.id IN (SELECT op FROM lifted))",
                 (found, vault),
             )[0]
             for found in targets
@@ -695,16 +878,15 @@ class Replica:
         return dict(
             self.store.rows(
                 "SELECT target, count(*) FROM ops JOIN entries ON entries.id = ops.id / 1024 "
-                "WHERE vault = ? AND reason IS NULL AND NOT cut GROUP BY target HAVING count(*) > 1",
+                "WHERE vault = ? AND copies IS NULL AND reason IS NULL "
+                "AND (NOT cut OR ops.id IN (SELECT op FROM lifted)) GROUP BY target HAVING count(*) > 1",
                 (vault,),
             )
         )
 
     def change_mark(self) -> tuple[int, int]:
         """Grows whenever the merged state may have changed: for `changed_targets`."""
-        row = self.store.row(
-            "SELECT coalesce(max(id), 0), (SELECT coalesce(max(id), 0) FROM recounts) FROM entries"
-        )
+        row = self.store.row("SELECT coalesce(max(id), 0), (SELECT coalesce(max(id), 0) FROM recounts) FROM entries")
         return (row[0], row[1])
 
     def changed_targets(self, mark: tuple[int, int]) -> dict[bytes, set[bytes]]:
@@ -722,15 +904,12 @@ class Replica:
 
     def epoch_of(self, dot: bytes) -> bytes | None:
         """The epoch under which the write that a dot names was sealed."""
-        op = self._op_of(dot)
+        op = self.op_of(dot)
         return None if op is None else self.info(op // MAX_COUNT).epoch
 
     def statements_of(self, entry: int) -> list[bytes]:
         """The hashes of a stored entry's statements, in order."""
-        body, frontier = self.store.row("SELECT body, frontier FROM entries WHERE id = ?", (entry,))
-        info = self.info(entry)
-        header = _place(self._membership.family, info.author, info.log, info.seq, _split(frontier, 32))
-        return [statement.hash for statement in _statements(header, decode(body))]
+        return [statement.hash for statement in self._statements_in(entry)]
 
     def tips(self) -> list[tuple[bytes, bytes, bytes, int]]:
         """The newest entry of each branch: (log, author, hash, wall time); the logs heard of first come first."""
@@ -749,8 +928,7 @@ class Replica:
     def table(self) -> list[tuple[bytes, bytes, bytes, bytes | None]]:
         """The merged state, in one order on every device: (vault, target, dot, sealed) of what is live."""
         rows = self.store.rows(
-            "SELECT vault, target, hash, ops.id, sealed FROM ops JOIN entries ON entries.id = ops.id / 1024 "
-            "WHERE live"
+            "SELECT vault, target, hash, ops.id, sealed FROM ops JOIN entries ON entries.id = ops.id / 1024 WHERE live"
         )
         return sorted((v, t, make_dot(h, op % MAX_COUNT), s) for v, t, h, op, s in rows)
 
@@ -758,9 +936,7 @@ class Replica:
 
     def frontier(self) -> list[Row]:
         """What this copy holds: a row for each branch of each log."""
-        rows = self.store.rows(
-            "SELECT logs.log, seq, hash FROM entries JOIN logs ON number = entries.log WHERE tip"
-        )
+        rows = self.store.rows("SELECT logs.log, seq, hash FROM entries JOIN logs ON number = entries.log WHERE tip")
         return sorted(Row(log, seq, digest[:16]) for log, seq, digest in rows)
 
     def frontier_sent(self) -> list[Row]:
@@ -827,12 +1003,11 @@ class Replica:
         if body is not None:
             return bytes(head + body)
         rows = self.store.rows(
-            "SELECT target, replaces, sealed FROM ops WHERE id BETWEEN ? AND ? ORDER BY id",
+            "SELECT target, replaces, sealed, coalesce(copies, x''), coalesce(digest, x'') "
+            "FROM ops LEFT JOIN missing ON op = id WHERE id BETWEEN ? AND ? ORDER BY id",
             (entry * MAX_COUNT, entry * MAX_COUNT + MAX_COUNT - 1),
         )
-        return bytes(
-            head + encode([[target, list(_split(dots, 18)), sealed] for target, dots, sealed in rows])
-        )
+        return bytes(head + encode([Op(t, _split(dots, 18), *rest).to_value() for t, dots, *rest in rows]))
 
     # Signed frontiers
 

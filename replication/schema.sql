@@ -37,10 +37,21 @@ CREATE TABLE ops (
     id INTEGER PRIMARY KEY,
     target BLOB NOT NULL,                -- 16 bytes
     replaces BLOB,                       -- dots of 18 bytes one after another; null: none
-    sealed BLOB,
+    copies BLOB,                         -- 18 bytes: another ciphertext of that dot, no write of its own; never live
+    sealed BLOB,                         -- null: an op without value; empty: its value is not here
     live INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX ops_at ON ops (target);
+CREATE INDEX copies_of ON ops (copies) WHERE copies IS NOT NULL;
+
+-- Values that are not here, purged or never sent, by what their op's hash is made with.
+CREATE TABLE missing (
+    op INTEGER PRIMARY KEY REFERENCES ops (id),
+    digest BLOB NOT NULL                 -- 32 bytes: SHA-256 of the sealed value
+) STRICT;
+
+-- Writes that the floor of a purge in force names: each counts, itself alone, whatever the cuts.
+CREATE TABLE lifted (op INTEGER PRIMARY KEY REFERENCES ops (id)) STRICT;
 
 -- Dots named by counted ops, for those that arrive after what replaced them.
 CREATE TABLE replaced (

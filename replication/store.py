@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import apsw
 
-FORMAT: Final = b"kinring-draft-5"
+FORMAT: Final = b"kinring-draft-6"
 """Changed whenever an older store would be misread. No format is released yet: an older one is refused."""
 
 BUSY_MS: Final = 10_000
@@ -83,8 +83,8 @@ class Store:
             if not create:
                 raise StoreError("damaged", "empty")
             self._create()
-        expected = {"meta", "logs", "entries", "statements", "ops", "replaced", "recounts", "signed_frontiers",
-                    "own_logs", "local", "sqlite_sequence"}  # fmt: skip
+        expected = {"meta", "logs", "entries", "statements", "ops", "missing", "lifted", "replaced", "recounts",
+                    "signed_frontiers", "own_logs", "local", "sqlite_sequence"}  # fmt: skip
         kinds = self._db.execute("SELECT type, name FROM sqlite_schema WHERE type != 'index'").fetchall()
         if {name for kind, name in kinds if kind == "table"} != expected or len(kinds) != len(expected):
             # A view or trigger put there by someone else would run in our name.
@@ -99,6 +99,11 @@ class Store:
             if not self._db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
                 self._db.execute(schema)
                 self.set_meta("format", FORMAT)
+
+    def truncate_log(self) -> None:
+        """Empty SQLite's write-ahead log: what was deleted is then in no file. Later, if another process reads now."""
+        with _told():
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def check(self) -> None:
         """SQLite's own check of the whole file. Raises StoreError `damaged`."""

@@ -80,7 +80,7 @@ def _ignored() -> list[Patch]:
 
 def _anywhere() -> list[Patch]:
     def anywhere(self: Any, dot: bytes, *_: bytes) -> None:
-        op = self._op_of(dot)
+        op = self.op_of(dot)
         if op is not None:
             self.store.run("UPDATE ops SET live = 0 WHERE id = ?", (op,))
 

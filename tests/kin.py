@@ -171,15 +171,42 @@ def write(
     now: int = 5_000,
 ) -> bytes:
     """Append one op; its dot. `replaces` is what is live there unless given."""
+
+    def make(position: Position) -> Op:
+        dots = position.live(vault, at(target)) if replaces is None else sorted(replaces)
+        return Op(at(target), tuple(dots), None if value is None else sealed(value))
+
+    return write_op(replica, author, vault, make, epoch=epoch, suite=suite, now=now)
+
+
+def write_op(
+    replica: Replica,
+    author: Author,
+    vault: bytes,
+    make: Callable[[Position], Op],
+    *,
+    epoch: bytes | None = None,
+    suite: int = 1,
+    now: int = 5_000,
+) -> bytes:
+    """Append one op, made where it will stand; its dot."""
     found = replica.state().vaults.get(vault)
     epoch = epoch or (found.newest_epoch() if found else None) or b"E" * 32
 
-    def make(position: Position) -> Draft:
-        dots = position.live(vault, at(target)) if replaces is None else sorted(replaces)
-        op = Op(at(target), tuple(dots), None if value is None else value.encode().ljust(80, b"."))
-        return Draft((op,), vault=vault, epoch=epoch, suite=suite, salt=b"s" * 32, commitment=b"c" * 32)
+    def draft(position: Position) -> Draft:
+        place = {"vault": vault, "epoch": epoch, "suite": suite, "salt": b"s" * 32, "commitment": b"c" * 32}
+        return Draft((make(position),), **place)
 
-    return replica.append(author.id, author.sign, make, now).hash[:16] + b"\0\0"
+    return replica.append(author.id, author.sign, draft, now).hash[:16] + b"\0\0"
+
+
+def write_copy(replica: Replica, author: Author, vault: bytes, target: str, dot: bytes, value: str) -> bytes:
+    """Append another ciphertext of `dot`; the copy's own name."""
+    return write_op(replica, author, vault, lambda _: Op(at(target), (), sealed(value), dot))
+
+
+def sealed(value: str) -> bytes:
+    return value.encode().ljust(80, b".")
 
 
 def at(target: str) -> bytes:

@@ -113,16 +113,20 @@ def encoding() -> dict[str, Any]:
     return {
         "valid": [{"name": name, "hex": encode(value).hex()} for name, value in valid.items()],
         "invalid": [
-            {"name": name, "hex": text.replace(" ", ""), "kind": kind}
-            for name, (text, kind) in invalid.items()
+            {"name": name, "hex": text.replace(" ", ""), "kind": kind} for name, (text, kind) in invalid.items()
         ]
         + [{"name": "over the limit", "hex": encode([1, 2, 3]).hex(), "limit": 3, "kind": "size"}],
     }
 
 
 def made_entry(
-    ops: tuple[Op, ...], statements: tuple[list[Any], ...], seq: int, frontier: tuple[bytes, ...]
+    ops: tuple[Op, ...],
+    statements: tuple[list[Any], ...],
+    seq: int,
+    frontier: tuple[bytes, ...],
+    later: tuple[Any, ...] = (1,),
 ) -> Any:
+    """`later`: version, and what it adds."""
     log = log_id(FAMILY, ANNA.id, fixed(16))
     place = (VAULT_ID, EPOCH_ID, 1) if ops else (b"", b"", 0)
     salts = (fixed(32), bytes(range(32, 64))) if ops else (b"", b"")
@@ -139,6 +143,8 @@ def made_entry(
         *salts,
         max(len(ops), len(statements)),
         body_root(ops, statements),
+        later[0],
+        later[1:],
     )
     return sign_entry(header, ops, statements, ANNA.sign)
 
@@ -147,11 +153,20 @@ def entry() -> dict[str, Any]:
     head = tagged_hash(b"kinring/1/example", b"head")
     op = Op(fixed(16), (), fixed(80))
     later = Op(fixed(16), (make_dot(head, 0), make_dot(head, 1)), None)
+    copy = Op(fixed(16), (), fixed(80), make_dot(head, 2))
+    gone = Op(fixed(16), (), None, digest=FAMILY)
+    forgotten = [UNLOCK, fixed(16), [FAMILY], [FAMILY]]
     cases = {
         "first of a log": (made_entry((op,), (), 0, (head,)), ()),
         "frontier unchanged": (made_entry((op, later), (), 5, (head,)), (head,)),
         "frontier changed": (made_entry((later,), (), 6, (head,)), ()),
         "statements": (made_entry((), ([VAULT, SHARED, fixed(16)], [99, "unknown"]), 7, (head,)), (head,)),
+        "a copy, and a value that is not here": (made_entry((copy, gone), (), 8, (head,)), (head,)),
+        "a wrap, and one that was forgotten": (
+            made_entry((), ([UNLOCK, fixed(16), fixed(64), b""], forgotten), 9, (head,)),
+            (head,),
+        ),
+        "a later version with a part more": (made_entry((op,), (), 10, (head,), (2, "more")), (head,)),
     }
     valid = []
     for name, (made, before) in cases.items():
@@ -188,11 +203,12 @@ def _bad_entries(made: Any) -> list[dict[str, str]]:
         h.salt,
         h.commitment,
         made.signature,
-        [[op.target, list(op.replaces), op.sealed] for op in made.ops],
+        [op.to_value() for op in made.ops],
     ]
     target_, dot = fixed(16), make_dot(FAMILY, 0)
     changes: dict[str, tuple[int, Any, str]] = {
-        "another version": (0, 2, "version"),
+        "version 0": (0, 0, "version"),
+        "version 65536": (0, 65536, "version"),
         "version true": (0, True, "version"),
         "log of 15 bytes": (1, h.log[:15], "shape"),
         "seq below zero": (2, -1, "shape"),
@@ -204,7 +220,7 @@ def _bad_entries(made: Any) -> list[dict[str, str]]:
         "kind true": (4, True, "shape"),
         "vault of 17 bytes": (5, fixed(17), "shape"),
         "no epoch": (6, b"", "shape"),
-        "unknown suite": (7, 3, "suite"),
+        "suite 256": (7, 256, "shape"),
         "no frontier": (8, None, "shape"),
         "frontier unsorted": (8, [bytes(range(1, 33)), FAMILY], "shape"),
         "frontier twice": (8, [FAMILY, FAMILY], "shape"),
@@ -220,6 +236,10 @@ def _bad_entries(made: Any) -> list[dict[str, str]]:
         "sealed too short": (13, [[target_, [], fixed(15)]], "shape"),
         "dot of 17 bytes": (13, [[target_, [dot[:17]], None]], "shape"),
         "dot twice": (13, [[target_, [dot, dot], None]], "shape"),
+        "a copy of 17 bytes": (13, [[target_, dot[:17], fixed(80)]], "shape"),
+        "a copy of nothing": (13, [[target_, dot, None]], "shape"),
+        "digest of 31 bytes": (13, [[target_, [], [fixed(31)]]], "shape"),
+        "two digests": (13, [[target_, [], [FAMILY, FAMILY]]], "shape"),
         "statements where ops belong": (13, [[1, 2]], "shape"),
     }
     bad = [
@@ -230,6 +250,11 @@ def _bad_entries(made: Any) -> list[dict[str, str]]:
     return [
         *bad,
         {"name": "a part more", "wire": encode([*good, 0]).hex(), "kind": "shape"},
+        {
+            "name": "nine parts more in a later version",
+            "wire": encode([2, *good[1:13], *range(9), good[13]]).hex(),
+            "kind": "shape",
+        },
         {"name": "a part less", "wire": encode(good[:-1]).hex(), "kind": "shape"},
         {"name": "no list", "wire": encode(1).hex(), "kind": "shape"},
         {"name": "cut short", "wire": wire[:-1].hex(), "kind": "cbor"},
@@ -270,9 +295,7 @@ def frontier() -> dict[str, Any]:
         {"name": n, "family": FAMILY.hex(), "wire": encode([*good[:i], v, *good[i + 1 :]]).hex(), "kind": k}
         for n, (i, v, k) in changes.items()
     ]
-    bad.append(
-        {"name": "another family", "family": bytes(32).hex(), "wire": encode(good).hex(), "kind": "signature"}
-    )
+    bad.append({"name": "another family", "family": bytes(32).hex(), "wire": encode(good).hex(), "kind": "signature"})
     return {"valid": valid, "invalid": bad}
 
 
@@ -313,12 +336,9 @@ def sync() -> dict[str, Any]:
     }
     return {
         "valid": [
-            {"name": name, "message": type(m).__name__, "hex": write_message(m).hex()}
-            for name, m in messages.items()
+            {"name": name, "message": type(m).__name__, "hex": write_message(m).hex()} for name, m in messages.items()
         ],
-        "invalid": [
-            {"name": n, "hex": encode(value).hex(), "kind": kind} for n, (value, kind) in bad.items()
-        ],
+        "invalid": [{"name": n, "hex": encode(value).hex(), "kind": kind} for n, (value, kind) in bad.items()],
     }
 
 
@@ -326,9 +346,7 @@ def membership() -> dict[str, Any]:
     nonce, recovery = b"_" * 32, Author("recovery").id
     family = family_id(ANNA.id, ANNA.box_key, recovery, nonce)
     person = fixed(16)
-    header = replace(
-        made_entry((), ([1],), 0, ()).header, family=family, log=log_id(family, ANNA.id, nonce[:16])
-    )
+    header = replace(made_entry((), ([1],), 0, ()).header, family=family, log=log_id(family, ANNA.id, nonce[:16]))
     found = [[FOUND, ANNA.box_key, recovery, nonce], [PERSON, ADMIN, ANNA.id[:16]]]
     messages = {
         "device": device_proof(family, LAPTOP.id, LAPTOP.box_key, LEAF),
@@ -501,9 +519,7 @@ def grant() -> dict[str, Any]:
         "context as text": (["x", KEYS.vault_key, KEYS.target_key], "box"),
     }
     boxes = {name: boxed(encode(value), box_key, ephemeral) for name, (value, _) in cases.items()}
-    listed = [
-        {"name": name, "box": boxes[name].hex(), "kind": kind} for name, (_, kind) in cases.items() if kind
-    ]
+    listed = [{"name": name, "box": boxes[name].hex(), "kind": kind} for name, (_, kind) in cases.items() if kind]
     listed.append({"name": "cut short", "box": boxes["valid"][:-1].hex(), "kind": "box"})
     listed.append({"name": "not CBOR", "box": boxed(b"\xff", box_key, ephemeral).hex(), "kind": "box"})
     return {

@@ -1,0 +1,189 @@
+"""When a purge takes effect, and dropping what it names: the value alone, so that chain and merge stay whole.
+
+The problem. Who destroys an old password wants it gone from every device; but the laptop in the drawer may not have
+heard of the new one, and a thief with an owner's laptop may want everything gone.
+
+What we do. A purge names for each value its *floor*: the write that replaced it. It takes effect when the floor is
+stable, that is when it stands in the signed frontier of every device that may still need the older value; and the bytes
+go only a waiting time later, so that a purge by a thief can be undone by removing the thief. From its first day the
+floor counts whatever is cut, so what was purged can never be live again. Mirrors docs/spec/purge.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from replication.encoding import decode, encode
+from replication.entry import MAX_COUNT, UNLOCK, make_dot
+from replication.log import Row
+from replication.membership import Purge
+from replication.replica import Replica
+
+WAITING_MS: Final = 30 * 24 * 3600 * 1000
+"""From when a purge takes effect on a device until it drops the bytes."""
+DUE: Final = "purge"
+"""What the store keeps of it for itself: dot to when its purge took effect here."""
+
+Stands = Callable[[int], bool]
+"""Whether a stored entry, by its local id, stands in a device's signed frontier."""
+
+
+def lagging(replica: Replica, entry: int) -> list[bytes]:
+    """The devices (ids) whose word is waited for until `entry` (local id) is stable.
+
+    A device that was removed is waited for until all that remain have heard so: until then one of them may be
+    showing what the removed one wrote. A frontier counts only where all that it names is here.
+    """
+    state = replica.state()
+    frontiers = _frontiers(replica)
+    waiting = [device for device in state.devices if not frontiers.get(device, _nowhere)(entry)]
+    for gone, removals in state.removed_by.items():
+        if len(gone) != 32 or frontiers.get(gone, _nowhere)(entry):
+            continue
+        entries = [replica.entry_of(removal) for removal in removals]
+        if not all(frontiers.get(device, _nowhere)(one) for device in state.devices for one in entries):
+            waiting.append(gone)
+    return sorted(waiting)
+
+
+def _nowhere(_: int) -> bool:
+    return False
+
+
+def _frontiers(replica: Replica) -> dict[bytes, Stands]:
+    found: dict[bytes, Stands] = {}
+    for device, signed in replica.signed_frontiers().items():
+        if all(replica.holds(row) for row in signed.rows):
+            found[device] = _stands_in(replica, signed.rows)
+    return found
+
+
+def _stands_in(replica: Replica, rows: tuple[Row, ...]) -> Stands:
+    of_log: dict[bytes, list[Row]] = {}
+    for row in rows:
+        of_log.setdefault(row.log, []).append(row)
+    branches = {log: _under(replica, held) for log, held in of_log.items() if replica.is_forked(log)}
+
+    def stands(entry: int) -> bool:
+        info = replica.info(entry)
+        if info.log in branches:
+            return info.hash in branches[info.log]
+        return any(row.seq >= info.seq for row in of_log.get(info.log, ()))
+
+    return stands
+
+
+def _under(replica: Replica, rows: list[Row]) -> set[bytes]:
+    return {digest for row in rows for digest in replica.ancestors(row)}
+
+
+def waiting_for(replica: Replica, purge: Purge) -> set[bytes]:
+    """The devices that a purge still waits for."""
+    floors = {dot for floor in purge.items.values() for dot in floor}
+    entries = {op // MAX_COUNT for dot in floors if (op := replica.op_of(dot)) is not None}
+    return {device for entry in entries for device in lagging(replica, entry)}
+
+
+def drop_purged(replica: Replica, now: int, waiting_ms: int = WAITING_MS) -> int:
+    """Drop the values whose purge took effect here at least `waiting_ms` ago; how many went.
+
+    `now`: milliseconds since 1970. To be called now and then, by one process of a device.
+    """
+    dropped = 0
+    with replica.transaction():
+        due = replica.store.local(DUE)
+        ready = {make_dot(replica.info(op // MAX_COUNT).hash, op % MAX_COUNT): op for op in _ready(replica)}
+        for dot in due.keys() - ready.keys():
+            replica.store.set_local(DUE, dot, None)  # it lost its authority, or was dropped
+        for dot, op in ready.items():
+            since = int.from_bytes(due[dot], "big") if dot in due else now
+            if dot not in due:
+                replica.store.set_local(DUE, dot, max(0, now).to_bytes(8, "big"))
+            if now - since >= waiting_ms:
+                _drop(replica, op)
+                dropped += 1
+        dropped += _forget(replica)
+    if dropped:
+        replica.store.truncate_log()  # the old pages lie in SQLite's write-ahead log, too
+    return dropped
+
+
+def _ready(replica: Replica) -> Iterator[int]:
+    """The ops that are here with their value, and whose purge is in force and stable."""
+    stable: dict[int, bool] = {}
+    for purge in replica.state().purges:
+        for dot, floor in purge.items.items():
+            op = replica.op_of(dot)
+            named = [replica.op_of(one) for one in floor]
+            if op is None or not _has_value(replica, op, purge.vault) or not _really_replaced(replica, dot, op, named):
+                continue
+            for one in named:
+                assert one is not None
+                entry = one // MAX_COUNT
+                if entry not in stable:
+                    stable[entry] = not lagging(replica, entry)
+            if all(stable[one // MAX_COUNT] for one in named if one is not None):
+                yield op
+
+
+def _has_value(replica: Replica, op: int, vault: bytes) -> bool:
+    return bool(
+        replica.store.row(
+            "SELECT 1 FROM ops JOIN entries ON entries.id = ops.id / 1024 "
+            "WHERE ops.id = ? AND vault = ? AND length(sealed) > 0",
+            (op, vault),
+        )
+    )
+
+
+def _really_replaced(replica: Replica, dot: bytes, op: int, floor: list[int | None]) -> bool:
+    """Whether the floor does what it says: one of its writes replaced the op, or one is a copy of it that is here.
+
+    Else a purge could name what everybody still shows."""
+    if None in floor:
+        return False
+    target, live = replica.store.one("SELECT target, live FROM ops WHERE id = ?", (op,))
+    replaced = copied = False
+    for one in floor:
+        at, replaces, copies, size, counts = replica.store.one(
+            "SELECT target, coalesce(replaces, x''), copies, length(sealed), reason IS NULL FROM ops "
+            "JOIN entries ON entries.id = ops.id / 1024 WHERE ops.id = ?",
+            (one,),
+        )
+        if not counts:
+            return False
+        dots = [replaces[i : i + 18] for i in range(0, len(replaces), 18)]
+        replaced = replaced or (at == target and dot in dots)
+        copied = copied or (at == target and copies == dot and bool(size))
+    return copied or (replaced and not live)
+
+
+def _drop(replica: Replica, op: int) -> None:
+    sealed, vault, target = replica.store.one(
+        "SELECT sealed, vault, target FROM ops JOIN entries ON entries.id = ops.id / 1024 WHERE ops.id = ?", (op,)
+    )
+    replica.store.run("INSERT INTO missing VALUES (?, ?)", (op, hashlib.sha256(sealed).digest()))
+    replica.store.run("UPDATE ops SET sealed = x'' WHERE id = ?", (op,))
+    replica.store.run("INSERT INTO recounts (vault, target) VALUES (?, ?)", (vault, target))
+
+
+def _forget(replica: Replica) -> int:
+    """Drop unlock wraps that their person had forgotten, once the newer one is everywhere: no waiting, since the
+    newer one opens the older's key."""
+    dropped = 0
+    for old, new in replica.state().forgotten.items():
+        if lagging(replica, replica.entry_of(new)):
+            continue
+        entry = replica.entry_of(old)
+        hashes = replica.statements_of(entry)
+        body = decode(replica.store.one("SELECT body FROM entries WHERE id = ?", (entry,))[0])
+        statement = body[hashes.index(old)]
+        if statement[0] != UNLOCK or type(statement[2]) is list:
+            continue
+        body[hashes.index(old)] = [*statement[:2], *([hashlib.sha256(part).digest()] for part in statement[2:])]
+        replica.store.run("UPDATE entries SET body = ? WHERE id = ?", (encode(body), entry))
+        replica.forget_statement(old)
+        dropped += 1
+    return dropped
