@@ -8,7 +8,7 @@ SEEDS := 200
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(UPGRADE)
 
-.PHONY: setup run test lint types tests pages simulate planted bench lock package clean
+.PHONY: setup run test lint types tests pages simulate planted bench fuzz coverage lock package clean
 
 setup: .venv/runtime.stamp
 
@@ -44,6 +44,17 @@ planted: setup
 
 bench: setup
 	$(BIN)/python -m simulations.bench
+
+# Every decoder, SECONDS for each: make fuzz SECONDS=600 ONLY="--target entry".
+fuzz: build/fuzz-env/stamp
+	build/fuzz-env/bin/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(ONLY)
+
+# Lines and branches of replication/ that its own tests reach, the simulator left out. A figure, not a gate.
+coverage: .venv/test.stamp
+	@mkdir -p build
+	tests/alone $(BIN)/python -m coverage run -m pytest -q -p no:cacheprovider \
+	  $(wildcard tests/replication tests/attacks tests/fuzz)
+	$(BIN)/python -m coverage report
 
 # Keeps the versions that still fit; make lock UPGRADE=--upgrade takes the newest.
 lock: .venv/tools.stamp
@@ -82,6 +93,16 @@ $(BIN)/python:
 
 .venv/test.stamp: requirements/test.lock .venv/runtime.stamp
 	$(PIP) --require-hashes -r requirements/test.lock
+	@touch $@
+
+# An environment of its own: the fuzzer changes the bytecode of what it imports, and no one else needs it.
+build/fuzz-env/stamp: requirements/runtime.lock requirements/tools-fuzz.lock | $(BIN)/python
+	$(BIN)/python -m venv build/fuzz-env
+	build/fuzz-env/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes \
+	  -r requirements/runtime.lock -r requirements/tools-fuzz.lock || { \
+	  echo "error: the fuzzer (atheris) cannot be installed here" >&2; \
+	  echo "hint: it is ready-made for 64-bit Linux on Intel or AMD; elsewhere it is built with clang and libFuzzer" >&2; \
+	  echo "hint: the same targets run without it: .venv/bin/python -m pytest tests/fuzz" >&2; exit 1; }
 	@touch $@
 
 .venv/tools.stamp: requirements/tools.lock | $(BIN)/python
