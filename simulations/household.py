@@ -281,7 +281,7 @@ class Desk:
     _heads: tuple[bytes, ...] | None = None
     _keys: dict[bytes, dict[bytes, VaultKeys]] = field(default_factory=dict)
     _openers: dict[int, Opener | None] = field(default_factory=dict)
-    unopened: set[bytes] = field(default_factory=set)
+    _targets: dict[tuple[bytes, bytes, str, str], bytes] = field(default_factory=dict)
 
     def state(self) -> State:
         membership = self.replica.membership()
@@ -328,12 +328,11 @@ class Desk:
         if opener is None or op.sealed is None:
             return None
         info = self.replica.info(op.entry)
-        dot = make_dot(info.hash, op.index)
         try:
             value = opener.open(op.index, op.target, op.sealed)
         except Unopened:
-            self.unopened.add(dot)
             return None
+        dot = make_dot(info.hash, op.index)
         return value.record, Opened(dot, info.author, info.wall_time, value.name, value.member, value.value)
 
     def opened(self, vault: bytes) -> list[tuple[bytes, Opened]]:
@@ -350,8 +349,10 @@ class Desk:
         return {one[1].dot: encode(one[1].value) for one in opened if one}
 
     def target_of(self, vault: bytes, record: bytes, name: str, member: str = "") -> bytes:
-        key = next(iter(self._keys[vault].values())).target_key
-        return target(key, record, name, member or None)
+        place = (next(iter(self._keys[vault].values())).target_key, record, name, member)
+        if place not in self._targets:
+            self._targets[place] = target(*place[:3], member or None)
+        return self._targets[place]
 
     def lookup(self, vault: bytes, record: bytes) -> list[Opened]:
         """What reads in one record, found by its targets alone."""
@@ -359,8 +360,16 @@ class Desk:
         places = [(BASE, ""), (STATE, ""), (ROSTER, ""), *((name, "") for name in FIELDS)]
         places += [(TAGS, tag) for tag in TAG_NAMES] + [(FORM, name) for name in FORM_NAMES]
         targets = [self.target_of(vault, record, *place) for place in places]
-        found = (self._open(op) for op in self.replica.ops_at(vault, targets))
+        with self.replica.store.read():
+            found = [self._open(op) for op in self.replica.ops_at(vault, targets)]
         return [one[1] for one in found if one and one[0] == record]
+
+    def shows(self, vault: bytes, record: bytes) -> bool:
+        """Whether anything of a record reads."""
+        self.state()
+        at = (self.target_of(vault, record, name) for name in (BASE, STATE, ROSTER, *FIELDS))
+        opened = (self._open(op) for place in at for op in self.replica.ops_at(vault, [place]))
+        return any(one and one[0] == record for one in opened)
 
     def item(self, vault: bytes, record: bytes) -> Item:
         return read_item(record, self.lookup(vault, record))

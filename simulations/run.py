@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from replication import replica
 from simulations.household import replaced, seeded_boxes
+from simulations.remember import remembering
 from simulations.store import SimulatedStore, Violation
 from simulations.storm import storm
 from simulations.world import World
@@ -37,6 +38,7 @@ def world_of(seed: int, *, verbose: bool = False) -> Iterator[World]:
     with ExitStack() as stack:
         stack.enter_context(replaced(replica, "Store", SimulatedStore))
         stack.enter_context(seeded_boxes(world.random.randbytes))
+        stack.enter_context(remembering())
         yield world
 
 
