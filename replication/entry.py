@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from nacl.exceptions import BadSignatureError, CryptoError
 from nacl.signing import VerifyKey
@@ -68,8 +68,7 @@ def log_id(family: bytes, author: bytes, nonce: bytes) -> bytes:
     return tagged_hash(LABEL_LOG, encode([family, author, nonce]))[:16]
 
 
-@dataclass(frozen=True, slots=True)
-class Op:
+class Op(NamedTuple):
     """A write at an opaque target, or a copy of one: another ciphertext of the dot `copies`, which makes no dot.
 
     `replaces` are dots of the same vault and target. `digest` (32 bytes) stands for a sealed value that is not here.
@@ -83,11 +82,11 @@ class Op:
 
     def hash(self) -> bytes:
         # Over the hash of the sealed value, so that a purge can drop the value and keep the chain.
-        inner = self.digest or (b"" if self.sealed is None else hashlib.sha256(self.sealed).digest())
-        if self.copies:
-            return tagged_hash(LABEL_OP, self.target + b"\xff\xff" + self.copies + inner)
-        return tagged_hash(LABEL_OP, self.target + len(self.replaces).to_bytes(2, "big")
-                           + b"".join(self.replaces) + inner)  # fmt: skip
+        target, replaces, sealed, copies, digest = self
+        inner = digest or (b"" if sealed is None else hashlib.sha256(sealed).digest())
+        if copies:
+            return tagged_hash(LABEL_OP, target + b"\xff\xff" + copies + inner)
+        return tagged_hash(LABEL_OP, target + len(replaces).to_bytes(2, "big") + b"".join(replaces) + inner)
 
     def to_value(self) -> list[Any]:
         """The op as it travels."""
@@ -229,6 +228,8 @@ class Wire:
     statements: tuple[list[Any], ...]
     version: int = VERSION
     extra: tuple[Any, ...] = ()
+    head: bytes = b""
+    """The bytes before the body, which comes last."""
 
     def chain(
         self, family: bytes, author: bytes, previous: bytes, previous_frontier: tuple[bytes, ...]
@@ -335,5 +336,5 @@ def from_wire(data: bytes) -> Wire:
         _number(wall, MAX_TIME), _sized(salt, sizes[2]), _sized(commitment, sizes[3]), _sized(signature, 64),
         tuple(_op(item) for item in items) if has_ops else (),
         () if has_ops else tuple(_statement(item) for item in items),
-        version, extra,
+        version, extra, data[: len(encode(value[:-1]))],
     )  # fmt: skip

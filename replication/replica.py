@@ -22,6 +22,7 @@ from replication.entry import (
     Entry,
     Header,
     Op,
+    Wire,
     body_root,
     from_wire,
     log_id,
@@ -35,6 +36,7 @@ from replication.log import MAX_ROWS, Row, SignedFrontier, sign_frontier, signed
 from replication.membership import DEVICE, KNOWN, WRITES, Membership, State, Statement
 from replication.registers import Write, live_dots
 from replication.store import Store, StoreError
+from replication.verify import WORTH_IT, sound
 
 MAX_BATCH: Final = 256 * 1024
 """Bytes of entries read at once to send; one entry may be longer."""
@@ -134,6 +136,15 @@ class Ingested:
     """Of the stored ones, those without effect."""
     tips: list[Row] | None = None
     refused: Refused | None = None
+
+
+@dataclass(slots=True)
+class _Arrived:
+    """An entry that came. `entry`: chained to where it seems to belong; `sound`: and signed by that log's author."""
+
+    wire: Wire
+    entry: Entry | None
+    sound: bool = False
 
 
 def _place(
@@ -330,9 +341,8 @@ class Replica:
                 body_root(draft.ops, draft.statements),
             )
             entry = sign_entry(header, draft.ops, draft.statements, sign)
-            wire = to_wire(entry, before)
-            from_wire(wire)  # what we could not read back we must never sign into our log
-            return self._insert(entry, wire, number, previous)
+            wire = from_wire(to_wire(entry, before))  # what we could not read back we must never sign into our log
+            return self._insert(entry, wire.head, number, previous)
 
     def found(
         self,
@@ -388,30 +398,70 @@ class Replica:
         result = Ingested()
         tips: dict[tuple[bytes, bytes], Row] = {}
         with self.transaction():
-            for wire in wires:
-                try:
-                    info = self._take(wire)
-                except Refused as refusal:
-                    result.refused = refusal
-                    break
-                if info is None:
-                    result.duplicate += 1
-                    continue
-                result.stored += 1
-                result.put_aside += bool(info.reason)
-                tips[(info.log, info.hash)] = Row(info.log, info.seq, info.hash[:16])
+            try:
+                for arrived in self._arrivals(wires):
+                    info = self._take(arrived)
+                    if info is None:
+                        result.duplicate += 1
+                        continue
+                    result.stored += 1
+                    result.put_aside += bool(info.reason)
+                    tips[(info.log, info.hash)] = Row(info.log, info.seq, info.hash[:16])
+            except Refused as refusal:
+                result.refused = refusal
         result.tips = list(tips.values())
         return result
 
-    def _take(self, data: bytes) -> EntryInfo | None:
+    def _arrivals(self, wires: Sequence[bytes]) -> Iterator[_Arrived]:
+        """Each entry read; of many at once, those chained whose place is known, and their signatures checked."""
         if self.family is None:
             raise Malformed("family", "this copy has none yet")
-        wire = from_wire(data)
+        read: list[_Arrived] = []
+        ends: dict[bytes, Entry] = {}
+        refusal: Refused | None = None
+        for data in wires:
+            try:
+                wire = from_wire(data)
+            except Refused as found:
+                refusal = found
+                break
+            read.append(_Arrived(wire, self._ahead(wire, ends) if len(wires) >= WORTH_IT else None))
+        good = sound([arrived.entry for arrived in read if arrived.entry])
+        for arrived in read:
+            arrived.sound = arrived.entry is not None and arrived.entry.hash in good
+            yield arrived
+        if refusal is not None:
+            raise refusal
+
+    def _ahead(self, wire: Wire, ends: dict[bytes, Entry]) -> Entry | None:
+        """The entry as it is if it follows the one before it in this batch or the newest here. `ends`: log to the
+        former."""
+        if wire.seq == 0:
+            assert wire.author is not None
+            assert wire.nonce is not None
+            place: tuple[bytes, bytes, tuple[bytes, ...]] = (wire.author, wire.nonce, ())
+        elif wire.log in ends:
+            header = ends[wire.log].header
+            place = (header.author, ends[wire.log].hash, header.frontier)
+        else:
+            newest = self.store.row(
+                "SELECT author, hash, frontier FROM entries JOIN logs ON number = entries.log "
+                "WHERE logs.log = ? AND tip AND seq = ?",
+                (wire.log, wire.seq - 1),
+            )
+            if newest is None:
+                return None
+            place = (newest[0], newest[1], _split(newest[2], 32))
+        ends[wire.log] = wire.chain(self.family or b"", *place)
+        return ends[wire.log]
+
+    def _take(self, arrived: _Arrived) -> EntryInfo | None:
+        wire = arrived.wire
         found = self.store.row("SELECT number, author FROM logs WHERE log = ?", (wire.log,))
         if wire.seq == 0:
             assert wire.author is not None
             assert wire.nonce is not None
-            if log_id(self.family, wire.author, wire.nonce) != wire.log:
+            if log_id(self.family or b"", wire.author, wire.nonce) != wire.log:
                 raise Malformed("log", "not that author's, or another family's")
             author = wire.author
             before: list[tuple[int | None, bytes, bytes]] = [(None, wire.nonce, b"")]
@@ -425,18 +475,22 @@ class Replica:
             if not before:
                 raise Missing(wire.log)
         for previous, previous_hash, frontier in before:
-            entry = wire.chain(self.family, author, previous_hash, _split(frontier, 32))
+            entry = arrived.entry
+            if entry is None or entry.header.previous != previous_hash:
+                entry = wire.chain(self.family or b"", author, previous_hash, _split(frontier, 32))
             if self.store.row("SELECT 1 FROM entries WHERE hash = ?", (entry.hash,)):
                 return None
             try:
-                entry.verify()
+                if entry is not arrived.entry or not arrived.sound:
+                    entry.verify()
             except InvalidSignature:
                 if len(before) == 1:
                     raise
                 continue  # a branch of a forked log: it follows one of the others
-            self._check_frontier(entry.header.frontier, _split(frontier, 32))
+            if wire.frontier is not None:
+                self._check_frontier(entry.header.frontier, _split(frontier, 32))
             number = found[0] if found else self._new_log(wire.log, author)
-            return self._insert(entry, data, number, previous)
+            return self._insert(entry, wire.head, number, previous)
         raise InvalidSignature
 
     def _check_frontier(self, frontier: tuple[bytes, ...], before: tuple[bytes, ...]) -> None:
@@ -447,14 +501,12 @@ class Replica:
         if not self._membership.includes(frontier, before):
             raise Malformed("frontier", "less than before")
 
-    def _insert(self, entry: Entry, wire: bytes, number: int, previous: int | None) -> EntryInfo:
+    def _insert(self, entry: Entry, head: bytes, number: int, previous: int | None) -> EntryInfo:
         h = entry.header
         has_ops = h.kind == OPS
         reason = self._why_without_effect(h) if has_ops else ""
         cut = bool(has_ops and not reason and self._is_cut(h, entry.hash))
-        body = encode(list(entry.statements)) if not has_ops else b""
-        # The body is the wire form's last item, so what stands before it is kept as it is.
-        head = wire[: len(wire) - len(body or encode([op.to_value() for op in entry.ops]))]
+        body = encode(list(entry.statements)) if not has_ops else None
         self.store.run(
             "INSERT INTO entries (hash, log, seq, previous, tip, head, frontier, vault, body, reason, cut) "
             "VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?)",
@@ -466,13 +518,13 @@ class Replica:
                 head,
                 b"".join(h.frontier),
                 h.vault or None,
-                body or None,
+                body,
                 reason or None,
                 cut,
             ),
         )
         entry_id = self.store.last_rowid()
-        self._extend_log(number, h.seq, previous)
+        self._extend_log(number, previous)
         if has_ops:
             self._insert_ops(entry_id, entry, counted=not reason and not cut)
             if not reason and self._membership.state().cuts:
@@ -484,13 +536,18 @@ class Replica:
             self._insert_statements(entry_id, entry)
         if self._is_named_by_cut(h, entry.hash):
             self._recount()
-        return self.info(entry_id)
+        return EntryInfo(
+            entry_id, entry.hash, h.author, h.log, h.seq, h.vault, h.epoch, h.suite, h.wall_time, h.salt,
+            h.commitment, reason, h.kind, h.version,
+        )  # fmt: skip
 
-    def _extend_log(self, number: int, seq: int, previous: int | None) -> None:
+    def _extend_log(self, number: int, previous: int | None) -> None:
         if previous is not None:
-            self.store.run("UPDATE entries SET tip = 0 WHERE id = ?", (previous,))
-        same = self.store.row("SELECT count(*) FROM entries WHERE log = ? AND seq = ?", (number, seq))
-        if same[0] > 1:
+            self.store.run("UPDATE entries SET tip = 0 WHERE id = ? AND tip", (previous,))
+            forked = not self.store.changed()
+        else:
+            forked = self.store.row("SELECT count(*) FROM entries WHERE log = ? AND seq = 0", (number,))[0] > 1
+        if forked:
             # Two branches: both count; their stores open new logs.
             self.store.run("UPDATE logs SET forked = 1 WHERE number = ?", (number,))
 
@@ -635,20 +692,19 @@ class Replica:
         first, last = make_dot(entry.hash, 0), make_dot(entry.hash, 0xFFFF)
         already = self._replaced_between(first, last, entry.header.vault) if counted else set()
         rows, names, missing = [], [], []
-        for index, op in enumerate(entry.ops):
+        for index, (target, replaces, sealed, copies, digest) in enumerate(entry.ops):
             op_id = entry_id * MAX_COUNT + index
-            live = counted and not op.copies and (make_dot(entry.hash, index), op.target) not in already
-            sealed = b"" if op.digest else op.sealed
-            rows.append((op_id, op.target, b"".join(op.replaces) or None, op.copies or None, sealed, live))
-            if op.digest:
-                missing.append((op_id, op.digest))
+            live = counted and not copies and not (already and (make_dot(entry.hash, index), target) in already)
+            value = b"" if digest else sealed
+            rows.append((op_id, target, b"".join(replaces) or None, copies or None, value, live))
+            if digest:
+                missing.append((op_id, digest))
             if counted:
-                names += [(dot, op_id) for dot in op.replaces]
+                names += [(dot, op_id, target) for dot in replaces]
         self.store.run_many("INSERT INTO ops VALUES (?, ?, ?, ?, ?, ?)", rows)
         self.store.run_many("INSERT INTO missing VALUES (?, ?)", missing)
-        self.store.run_many("INSERT INTO replaced VALUES (?, ?)", names)
-        for dot, op_id in names:
-            self._replace(dot, entry.header.vault, entry.ops[op_id % MAX_COUNT].target)
+        if names:
+            self._replace(names, entry.header.vault)
 
     def _replaced_between(self, first: bytes, last: bytes, vault: bytes) -> set[tuple[bytes, bytes]]:
         return set(
@@ -659,22 +715,31 @@ class Replica:
             )
         )
 
-    def _replace(self, dot: bytes, vault: bytes, target: bytes) -> None:
-        op_id = self.op_of(dot)
-        # A name counts only against an op of the same vault and target: nobody can silence another's field.
-        if op_id is not None:
-            self.store.run(
-                "UPDATE ops SET live = 0 WHERE id = ? AND target = ? "
-                "AND EXISTS (SELECT 1 FROM entries WHERE id = ? AND vault = ?)",
-                (op_id, target, op_id // MAX_COUNT, vault),
-            )
+    def _replace(self, names: list[tuple[bytes, int, bytes]], vault: bytes) -> None:
+        """Writes are no longer live that (dot, op, target) name; those that are not here yet are remembered."""
+        entries = {prefix: self._entry_named(prefix) for prefix in {dot[:16] for dot, _, _ in names}}
+        gone, waiting = [], []
+        for dot, op, target in names:
+            found = entries[dot[:16]]
+            index = int.from_bytes(dot[16:], "big")
+            if found is None:
+                waiting.append((dot, op))
+            elif found[1] == vault and index < MAX_COUNT:
+                # A name counts only against an op of the same vault and target: nobody can silence another's field.
+                gone.append((found[0] * MAX_COUNT + index, target))
+        self.store.run_many("UPDATE ops SET live = 0 WHERE id = ? AND target = ?", gone)
+        self.store.run_many("INSERT INTO replaced VALUES (?, ?)", waiting)
+
+    def _entry_named(self, prefix: bytes) -> tuple[int, bytes] | None:
+        """(local id, vault) of the entry whose hash begins so."""
+        found: tuple[int, bytes] | None = self.store.row(
+            "SELECT id, vault FROM entries WHERE hash BETWEEN ? AND ?", (prefix + b"\0" * 16, prefix + b"\xff" * 16)
+        )
+        return found
 
     def op_of(self, dot: bytes) -> int | None:
         """The local id of the op that a dot may name; None where its entry is not here."""
-        found = self.store.row(
-            "SELECT id FROM entries WHERE hash BETWEEN ? AND ?",
-            (dot[:16] + b"\0" * 16, dot[:16] + b"\xff" * 16),
-        )
+        found = self._entry_named(dot[:16])
         index = int.from_bytes(dot[16:], "big")
         return found[0] * MAX_COUNT + index if found and index < MAX_COUNT else None
 
@@ -731,7 +796,7 @@ class Replica:
                 "SELECT id, replaces FROM ops WHERE id BETWEEN ? AND ? AND replaces IS NOT NULL",
                 (entry * MAX_COUNT, entry * MAX_COUNT + MAX_COUNT - 1),
             )
-            names = [(dot, op) for op, dots in rows for dot in _split(dots, 18)]
+            names = [(dot, op) for op, dots in rows for dot in _split(dots, 18) if not self._entry_named(dot[:16])]
             self.store.run_many("INSERT INTO replaced VALUES (?, ?)", names)
 
     def _header_of(self, entry: int) -> Header:

@@ -53,7 +53,7 @@ CREATE TABLE missing (
 -- Writes that the floor of a purge in force names: each counts, itself alone, whatever the cuts.
 CREATE TABLE lifted (op INTEGER PRIMARY KEY REFERENCES ops (id)) STRICT;
 
--- Dots named by counted ops, for those that arrive after what replaced them.
+-- Dots named by counted ops before their entry came.
 CREATE TABLE replaced (
     dot BLOB NOT NULL,                   -- 18 bytes
     op INTEGER NOT NULL REFERENCES ops (id),

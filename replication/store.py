@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import apsw
 
@@ -43,16 +43,20 @@ _KINDS: Final[tuple[tuple[type[apsw.Error], str], ...]] = (
 )
 
 
+def _fail(error: apsw.Error) -> NoReturn:
+    """SQLite's errors by our kinds. The text of a statement or a value is never repeated."""
+    for kind, name in _KINDS:
+        if isinstance(error, kind):
+            raise StoreError(name, type(error).__name__) from error
+    raise error
+
+
 @contextmanager
 def _told() -> Iterator[None]:
-    """SQLite's errors by our kinds. The text of a statement or a value is never repeated."""
     try:
         yield
     except apsw.Error as error:
-        for kind, name in _KINDS:
-            if isinstance(error, kind):
-                raise StoreError(name, type(error).__name__) from error
-        raise
+        _fail(error)
 
 
 class Store:
@@ -161,12 +165,16 @@ class Store:
                 self._db.execute("COMMIT")
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        with _told():
+        try:
             return self._db.execute(sql, values).fetchall()
+        except apsw.Error as error:
+            _fail(error)
 
     def row(self, sql: str, values: Sequence[Any] = ()) -> Any:
-        with _told():
+        try:
             return self._db.execute(sql, values).fetchone()
+        except apsw.Error as error:
+            _fail(error)
 
     def one(self, sql: str, values: Sequence[Any] = ()) -> Any:
         """A row that has to be there: in a sound store it is."""
@@ -180,12 +188,20 @@ class Store:
             yield from self._db.execute(sql, values)
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> None:
-        with _told():
+        try:
             self._db.execute(sql, values)
+        except apsw.Error as error:
+            _fail(error)
 
     def run_many(self, sql: str, values: Sequence[Sequence[Any]]) -> None:
-        with _told():
+        try:
             self._db.executemany(sql, values)
+        except apsw.Error as error:
+            _fail(error)
+
+    def changed(self) -> int:
+        """How many rows the last `run` wrote."""
+        return self._db.changes()
 
     def last_rowid(self) -> int:
         return self._db.last_insert_rowid()

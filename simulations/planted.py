@@ -79,9 +79,8 @@ def _ignored() -> list[Patch]:
 
 
 def _anywhere() -> list[Patch]:
-    def anywhere(self: Any, dot: bytes, *_: bytes) -> None:
-        op = self.op_of(dot)
-        if op is not None:
+    def anywhere(self: Any, names: list[tuple[bytes, int, bytes]], _: bytes) -> None:
+        for op in filter(None, (self.op_of(dot) for dot, _, _ in names)):
             self.store.run("UPDATE ops SET live = 0 WHERE id = ?", (op,))
 
     return [(Replica, "_replace", anywhere)]

@@ -116,7 +116,7 @@ def test_an_invalid_vector_is_refused_with_its_kind(vector):
 
 
 def test_an_entry_arrives_as_it_was_signed():
-    for sent in (entry(), entry(OP, replace(OP, sealed=None, replaces=())), statements([5, b"x"], [6])):
+    for sent in (entry(), entry(OP, OP._replace(sealed=None, replaces=())), statements([5, b"x"], [6])):
         found = arrived(to_wire(sent, None), sent)
         assert found == sent
         found.verify()
@@ -159,10 +159,10 @@ def test_the_signature_covers_every_part_of_the_header(change):
 @pytest.mark.parametrize(
     "op",
     [
-        replace(OP, target=b"u" * 16),
-        replace(OP, replaces=()),
-        replace(OP, sealed=None),
-        replace(OP, sealed=b"y" * 80),
+        OP._replace(target=b"u" * 16),
+        OP._replace(replaces=()),
+        OP._replace(sealed=None),
+        OP._replace(sealed=b"y" * 80),
     ],
     ids=["target", "replaces", "none", "sealed"],
 )
@@ -205,18 +205,18 @@ def test_a_signature_has_one_spelling():
 
 
 def test_limits_are_where_they_are_said_to_be():
-    assert kind_of(to_wire(entry(*[replace(OP, sealed=None)] * MAX_COUNT), None)) == ""
-    assert kind_of(to_wire(entry(*[replace(OP, sealed=None)] * (MAX_COUNT + 1)), None)) == "shape"
-    assert kind_of(to_wire(entry(replace(OP, sealed=b"x" * MAX_SEALED)), None)) == ""
-    assert kind_of(to_wire(entry(replace(OP, sealed=b"x" * (MAX_SEALED + 1))), None)) == "shape"
-    assert kind_of(to_wire(entry(replace(OP, sealed=b"x" * 15)), None)) == "shape"
+    assert kind_of(to_wire(entry(*[OP._replace(sealed=None)] * MAX_COUNT), None)) == ""
+    assert kind_of(to_wire(entry(*[OP._replace(sealed=None)] * (MAX_COUNT + 1)), None)) == "shape"
+    assert kind_of(to_wire(entry(OP._replace(sealed=b"x" * MAX_SEALED)), None)) == ""
+    assert kind_of(to_wire(entry(OP._replace(sealed=b"x" * (MAX_SEALED + 1))), None)) == "shape"
+    assert kind_of(to_wire(entry(OP._replace(sealed=b"x" * 15)), None)) == "shape"
     dots = tuple(make_dot(b"h" * 32, i) for i in range(MAX_REPLACES + 1))
-    assert kind_of(to_wire(entry(replace(OP, replaces=dots[1:])), None)) == ""
-    assert kind_of(to_wire(entry(replace(OP, replaces=dots)), None)) == "shape"
+    assert kind_of(to_wire(entry(OP._replace(replaces=dots[1:])), None)) == ""
+    assert kind_of(to_wire(entry(OP._replace(replaces=dots)), None)) == "shape"
     heads = tuple(bytes([0, i]) * 16 for i in range(MAX_FRONTIER + 1))
     assert kind_of(to_wire(entry(frontier=heads[1:]), None)) == ""
     assert kind_of(to_wire(entry(frontier=heads), None)) == "shape"
-    assert kind_of(to_wire(entry(*[replace(OP, sealed=b"x" * MAX_SEALED)] * 16), None)) == "size"
+    assert kind_of(to_wire(entry(*[OP._replace(sealed=b"x" * MAX_SEALED)] * 16), None)) == "size"
 
 
 def test_a_dot_names_one_op():
@@ -241,7 +241,7 @@ def test_any_bytes_are_refused_by_kind(data):
 @given(st.integers(0, 2**32), st.integers(0, 255), st.integers(0, 3))
 @settings(max_examples=400)
 def test_a_changed_byte_never_verifies(where, byte, which):
-    sent = (entry(), entry(seq=9), statements([5, b"x"]), entry(OP, replace(OP, sealed=None)))[which]
+    sent = (entry(), entry(seq=9), statements([5, b"x"]), entry(OP, OP._replace(sealed=None)))[which]
     wire = bytearray(to_wire(sent, ()))
     if wire[where % len(wire)] == byte:
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from hashlib import sha256
 
 import pytest
@@ -34,7 +33,7 @@ def without_values(wire: bytes, *kept: bytes) -> bytes:
 
 
 def without_value(op: Op) -> Op:
-    return replace(op, sealed=None, digest=sha256(op.sealed).digest()) if op.sealed else op
+    return op._replace(sealed=None, digest=sha256(op.sealed).digest()) if op.sealed else op
 
 
 def stripped(one: Replica, name: str, *kept: str) -> Replica:
