@@ -279,9 +279,10 @@ def run_grant(data: bytes) -> None:
         assert encode(decode(data[1:])) == data[1:]
         return
     box = boxed(data[1:], ANNA.box.public_key, PrivateKey(FIXED)) if how == b"\x01" else data[1:]
-    assert KEYS == open_keys(
+    keys = open_keys(
         box, family=FIXED, vault=vault, commitment=KEYS.commitment(), recipient=ANNA.id, private=private
     )
+    assert keys == KEYS
 
 
 def grant_seeds() -> list[bytes]:
