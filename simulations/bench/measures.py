@@ -27,6 +27,7 @@ from node.opening import open_replica
 from node.secret_keys import SecretKeys
 from node.unlock import ARGON2ID, stretch
 from node.vault import Vaults
+from simulations.bench.core import core
 from simulations.bench.family import PASSWORD, Device, clock, make_founder, pair, stage, wait
 from simulations.bench.report import Figure, Report, profiled, timed
 
@@ -368,6 +369,7 @@ def command_line(report: Report, floor: dict[str, float], runs: int) -> None:
 Measure = Callable[[Report, dict[str, float], bool], None]
 
 MEASURES: Final[dict[str, Measure]] = {
+    "core": lambda report, _, quick: core(report, 1 if quick else 5),
     "cli": lambda report, floor, quick: command_line(report, floor, 5 if quick else 21),
     "bulk": lambda report, floor, quick: bulk(report, floor, 1 if quick else 5),
     "copy": lambda report, _, quick: first_copy(report, 1 if quick else 5),
