@@ -52,14 +52,16 @@ class Connection:
         self.delay = delay
         self.bytes_per_ms = bytes_per_ms
         self.open = True
-        self.swallows = False
-        """Nothing arrives any more, and nobody is told."""
+        self.swallows: set[int] = set()
+        """Sides from which nothing arrives any more, and nobody is told."""
         self.tamper: Tamper | None = None
         self.tampered = False
         self.under_way = 0
         self._arrives = [world.time.now, world.time.now]
         self._promised = [0, 0]
         self._deaf = [False, False]
+        self._waiting: tuple[list[bytes], list[bytes]] = ([], [])
+        """What has come as far as a clogged link, for each side."""
         for side in (0, 1):
             self.pump(side)
             self._watch(side)
@@ -98,7 +100,7 @@ class Connection:
         for data in arrived:
             leaves = max(self._arrives[side], self.world.time.now + self.delay)
             self._arrives[side] = leaves + len(data) // self.bytes_per_ms
-            if not self.swallows:
+            if side not in self.swallows:
                 self.under_way += 1
                 self.world.in_flight += 1
                 self.world.time.at(self._arrives[side], lambda data=data: self._arrive(1 - side, data))  # type: ignore[misc]
@@ -106,9 +108,20 @@ class Connection:
     def _arrive(self, side: int, data: bytes) -> None:
         if not self.open:
             return
+        self._waiting[side].append(data)
+        self.flow()
+
+    def flow(self) -> None:
+        """Deliver what waits on links that are not clogged."""
+        for side in (0, 1):
+            way = (self.ends[1 - side].name, self.ends[side].name)
+            while self.open and self._waiting[side] and way not in self.world.clogged:
+                self._deliver(side, self._waiting[side].pop(0))
+
+    def _deliver(self, side: int, data: bytes) -> None:
         self.under_way -= 1
         self.world.in_flight -= 1
-        if self.swallows or self._deaf[side]:
+        if 1 - side in self.swallows or self._deaf[side]:
             return
         device = self.ends[side]
         self.world.trace("message", device.name, data)
@@ -236,6 +249,33 @@ def disorders(random: Random) -> Tamper:
     return tamper
 
 
+def repeats(random: Random) -> Tamper:
+    """Some messages arrive twice, the second time after others."""
+    kept: list[bytes] = []
+
+    def tamper(message: bytes) -> list[bytes]:
+        if random.random() < 0.2:
+            kept.append(message)
+        return [message, kept.pop()] if kept and random.random() < 0.2 else [message]
+
+    return tamper
+
+
+def swaps(random: Random) -> Tamper:
+    """Some messages arrive after the one that follows them."""
+    late: list[bytes] = []
+
+    def tamper(message: bytes) -> list[bytes]:
+        if late:
+            return [message, late.pop()]
+        if random.random() < 0.2:
+            late.append(message)
+            return []
+        return [message]
+
+    return tamper
+
+
 def babbles(random: Random) -> Tamper:
     """Bytes that mean nothing, now and then."""
 
@@ -245,4 +285,4 @@ def babbles(random: Random) -> Tamper:
     return tamper
 
 
-ATTACKERS = (flips, flips_in_entries, withholds, withholds, withholds, disorders, babbles)
+ATTACKERS = (flips, flips_in_entries, withholds, withholds, withholds, disorders, repeats, swaps, babbles)

@@ -369,7 +369,7 @@ BUGS: Final = (
         ("authority", "accounting", "alive"),
         _un_heard,
     ),
-    Bug("no-past", "entries are taken whose past is not here", ("alive",), _no_past),
+    Bug("no-past", "entries are taken whose past is not here", ("alive", "authority"), _no_past),
     Bug("skipped-entry", "a session sends one entry too few", ("alive", "agree"), _skips),
     Bug("reader-writes", "a reader's write counts", ("authority", "live", "agree"), _reader),
     Bug("without-effect-shown", "an entry put aside is live all the same", ("live", "agree"), _unseen_key),

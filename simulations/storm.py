@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from itertools import combinations
+from random import Random
 from typing import Final
 
 from node.item import FORM, STATE, TAGS, Write
@@ -17,12 +20,15 @@ from simulations.store import SimulatedStore
 from simulations.world import YEAR, Device, Snapshot, World, unheard
 
 STEPS: Final = 130
-MOST_DEVICES: Final = 6
+DEEDS: Final = STEPS + 23
+"""More than any storm's deeds: those by which a family comes together are numbered too."""
+_SIZES: Final = ((2, 10), (3, 18), (4, 24), (5, 20), (6, 13), (8, 8), (12, 4), (20, 3))
+"""How large a family grows: most are small."""
 
 
 def founded(world: World, *, second_person: bool = True) -> Device:
     """The first device, and perhaps a second person on it."""
-    bytes_of = world.random.randbytes
+    bytes_of = world.randbytes
     identity, founder = Identity.make(bytes_of), Holder.make(bytes_of)
     device = world.add("first", identity, [])
     device.holders = [founder]
@@ -42,8 +48,8 @@ def admit(
     world: World, at: Device, desk: Desk, name: str, role: int | None, *, blind: bool = False
 ) -> Device | None:
     """A further device: the person's own (`role` None), a new person's, or a blind one."""
-    identity = Identity.make(world.random.randbytes)
-    holder = None if blind else Holder.make(world.random.randbytes)
+    identity = Identity.make(world.randbytes)
+    holder = None if blind else Holder.make(world.randbytes)
     admissions: list[EntryInfo] = []
 
     def action() -> list[EntryInfo]:
@@ -69,40 +75,61 @@ def share(world: World, device: Device, desk: Desk, right: int | None = None) ->
 
 
 def storm(world: World, steps: int = STEPS) -> None:
-    """Make a family, and let it live."""
-    random = world.random
-    first = founded(world, second_person=random.random() < 0.6)
-    founder = first.desks[0]
-    _people_come(world, first, founder)
-    for vault in founder.writable():
-        for person in sorted(founder.state().people):
-            if person != founder.holder.person and random.random() < 0.8:
-                world.act(first, "share", lambda v=vault, p=person: [founder.give_right(v, p, WRITES)])  # type: ignore[misc]
-        world.create(first, founder, vault)
-    for at, a in enumerate(world.devices):
-        if at and random.random() < 0.12:
-            world.shut(a, drawer=True)
-        for b in world.devices[at + 1 :]:
-            if random.random() < 0.25:
-                world.apart.add(frozenset((a.name, b.name)))
-    kinds, weights = zip(*_DEEDS, strict=True)
-    for _ in range(steps):
-        world.run_for(int(random.expovariate(1 / 2_000)))
-        deed: Callable[[World], None] = random.choices(kinds, weights)[0]
-        deed(world)
+    """Make a family, and let it live. Each deed has a number."""
+    first = founded(world, second_person=world.random.random() < 0.6)
+    sizes, weights = zip(*_SIZES, strict=True)
+    world.most_devices = world.random.choices(sizes, weights)[0]
+    coming = max(1, round(world.most_devices * world.random.uniform(0.5, 1)) - 1)
+    beginning: list[Callable[[World], None]] = [*(_come for _ in range(coming)), _shares, _drawers, _apart]
+    kinds, chances = zip(*_DEEDS, strict=True)
+
+    def choose(number: int) -> tuple[str, Callable[[], None]]:
+        deed = beginning[number] if number < len(beginning) else world.random.choices(kinds, chances)[0]
+        return deed.__name__.strip("_").replace("_", " "), partial(deed, world)
+
+    world.create(first, first.desks[0], first.desks[0].writable()[0])
+    for number in range(len(beginning) + steps):
+        world.do(number, partial(choose, number))
 
 
-def _people_come(world: World, first: Device, founder: Desk) -> None:
-    random = world.random
-    third = ADMIN if random.random() < 0.5 else WRITER
-    come = (("second", None, 0.6), ("third", third, 0.8), ("fourth", ADMIN, 0.3), ("child", READER, 0.4))
-    for name, role, chance in come:
-        if random.random() < chance:
-            device = admit(world, first, founder, name, role)
-            if device is not None and role in (WRITER, READER) and random.random() < 0.6:
-                device.holders[0].hostile = True
-    if random.random() < 0.6:
-        admit(world, first, founder, "blind", None, blind=True)
+def _come(world: World) -> None:
+    """Another device of the founder's, someone else's, or one that may read nothing."""
+    random, first = world.random, world.devices[0]
+    kinds = (("second", None), ("admin", ADMIN), ("writer", WRITER), ("child", READER), ("blind", None))
+    kind, role = random.choices(kinds, (22, 26, 20, 14, 18))[0]
+    name = f"{kind}{len(world.devices)}"
+    world.trace("name", name)
+    device = admit(world, first, first.desks[0], name, role, blind=kind == "blind")
+    if device is not None and role in (WRITER, READER) and kind != "blind" and random.random() < 0.6:
+        device.holders[0].hostile = True
+
+
+def _shares(world: World) -> None:
+    """The founder lets most people write their vaults."""
+    first = world.devices[0]
+    for vault in first.desks[0].writable() if first.up else ():
+        for person in sorted(first.desks[0].state().people) if first.up else ():
+            if person != first.holders[0].person and world.random.random() < 0.8:
+                desk = first.desks[0]
+                if not world.act(first, "share", lambda: [desk.give_right(vault, person, WRITES)]):  # noqa: B023  at once
+                    return
+        if first.up:
+            world.create(first, first.desks[0], vault)
+
+
+def _drawers(world: World) -> None:
+    """Some lie in a drawer until the end."""
+    for device in world.devices[1:]:
+        if device.up and world.random.random() < 0.12:
+            world.shut(device, drawer=True)
+
+
+def _apart(world: World) -> None:
+    """Some pairs never meet."""
+    for a, b in combinations(world.devices, 2):
+        if world.random.random() < 0.25:
+            world.apart.add(frozenset((a.name, b.name)))
+            world.trace("apart", a.name, b.name)
 
 
 def _anyone(world: World) -> tuple[Device, Desk] | None:
@@ -167,7 +194,7 @@ def _epoch(world: World) -> None:
 
 def _admit(world: World) -> None:
     admins = _admins(world)
-    if admins and len(world.devices) < MOST_DEVICES:
+    if admins and len(world.devices) < world.most_devices:
         device, desk = world.random.choice(admins)
         if not desk.writable():
             return
@@ -231,20 +258,46 @@ def _connect(world: World) -> None:
     if len(up) < 2:
         return
     a, b = world.random.sample(up, 2)
-    if frozenset((a.name, b.name)) in world.apart:
+    if not world.reach(a, b):
         return
     connection = world.connect(a, b, slow=world.random.random() < 0.3)
     if connection is not None and world.random.random() < 0.3:
-        connection.tamper = world.random.choice(ATTACKERS)(world.random)
+        attacker = world.random.choice(ATTACKERS)
+        world.trace(attacker.__name__)
+        connection.tamper = attacker(Random(world.random.randbytes(8)))
 
 
 def _cut(world: World) -> None:
     if world.connections:
         connection = world.random.choice(world.connections)
-        if world.random.random() < 0.3:
-            connection.swallows = True
+        how = world.random.random()
+        if how < 0.4:
+            # Wholly, or one way only.
+            connection.swallows |= {0, 1} if how < 0.2 else {world.random.randrange(2)}
+            world.trace("silence", *(connection.ends[side].name for side in sorted(connection.swallows)))
         else:
             connection.cut()
+
+
+def _partition(world: World) -> None:
+    """Two parts of the network that hear nothing of each other, for some time."""
+    names = frozenset(device.name for device in world.devices if world.random.random() < 0.5)
+    ms = world.random.randrange(2_000, 40_000)
+    world.trace("part", *sorted(names), f"for {ms} ms")
+    world.part(names, ms)
+
+
+def _clog(world: World) -> None:
+    """Links stop one after the other, and come back in another order."""
+    names = sorted(device.name for device in world.devices)
+    ways = [(a, b) for a in names for b in names if a != b]
+    ways = world.random.sample(ways, min(len(ways), world.random.randrange(1, 7)))
+    start = world.time.now
+    for way in ways:
+        world.trace("clog", *way)
+        stops = start + world.random.randrange(5_000)
+        world.time.at(stops, partial(world.clog, way))
+        world.time.at(stops + world.random.randrange(1_000, 60_000), partial(world.unclog, way))
 
 
 # Machines
@@ -259,15 +312,19 @@ def _crash(world: World) -> None:
         store = world.random.choice((device.node, device.page)).store
         assert isinstance(store, SimulatedStore)
         store.fuse = world.random.randrange(1, 40)
+        world.trace("fuse", device.name, str(store.fuse))
 
 
 def _clock(world: World) -> None:
     device = world.random.choice(world.devices)
-    device.clock_offset += world.random.choice((-YEAR, YEAR, -3_600_000, 60_000, 60 * YEAR))
+    by = world.random.choice((-YEAR, YEAR, -3_600_000, 60_000, 60 * YEAR))
+    world.trace("clock", device.name, f"{by} ms")
+    device.clock_offset += by
 
 
 def _snapshot(world: World) -> None:
     device = world.random.choice(world.devices)
+    world.trace("snapshot", device.name)
     world.snapshots.append(Snapshot(device, device.disk.content()))
 
 
@@ -276,7 +333,7 @@ def _copy_back(world: World) -> None:
         snapshot = world.random.choice(world.snapshots)
         if snapshot.device.drawer:
             return
-        if world.random.random() < 0.5 or len(world.devices) >= MOST_DEVICES or not snapshot.device.holders:
+        if world.random.random() < 0.5 or len(world.devices) >= world.most_devices or not snapshot.device.holders:
             world.restore(snapshot, known=world.random.random() < 0.6)
         elif not snapshot.device.name.endswith("'"):
             world.clone(snapshot, known=world.random.random() < 0.2)
@@ -393,5 +450,5 @@ _CRIMES: Final = (
 _DEEDS: Final[tuple[tuple[Callable[[World], None], int], ...]] = (
     (_change, 40), (_create, 10), (_delete, 7), (_share, 4), (_hand_on, 4), (_epoch, 2), (_admit, 2),
     (_sign, 3), (_connect, 22), (_cut, 8), (_crash, 7), (_clock, 3), (_snapshot, 4), (_copy_back, 3),
-    (_hostile, 14), (_remove, 3), (_take_in, 3),
+    (_hostile, 14), (_remove, 3), (_take_in, 3), (_partition, 2), (_clog, 3),
 )  # fmt: skip

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any, Final
 
@@ -21,7 +22,9 @@ YEAR: Final = 365 * 86_400_000
 CALM_MS: Final = 60_000
 """Virtual time in which a family in calm must have become the same."""
 
-MOST_EVENTS: Final = 20_000
+MOST_EVENTS: Final = 100_000
+MESHED: Final = 8
+"""So many devices connect each with each."""
 
 
 @dataclass(repr=False, eq=False)
@@ -55,16 +58,27 @@ class Snapshot:
 
 
 class World:
-    """Everything of one run. All chance comes from one `random.Random(seed)`."""
+    """Everything of one run. All chance comes from the seed. Each deed has a stream of its own, and so has what happens
+    between two: a deed that is left out (`without`) changes nothing in what chance has for the others."""
 
-    def __init__(self, seed: int, *, verbose: bool = False) -> None:
-        self.random = Random(seed)
+    def __init__(self, seed: int, *, verbose: bool = False, without: Collection[int] = ()) -> None:
+        self.seed = seed
+        self.random = Random(f"{seed}")
+        self.deeds: dict[int, str] = {}
+        """What was done, in words, by number."""
+        self.most_devices = 6
+        self._without = without
+        self._doing: list[str] | None = None
         self.time = Timeline()
         self.oracle = Oracle()
         self.devices: list[Device] = []
         self.connections: list[Connection] = []
         self.apart: set[frozenset[str]] = set()
         """Pairs that cannot reach each other while it storms."""
+        self.split: frozenset[str] | None = None
+        """While the network is in two parts: the names on one side."""
+        self.clogged: set[tuple[str, str]] = set()
+        """(from, to): what goes that way waits."""
         self.records: dict[bytes, list[bytes]] = {}
         self.snapshots: list[Snapshot] = []
         self.may_fork: set[bytes] = set()
@@ -89,12 +103,32 @@ class World:
         said = (p.encode() if isinstance(p, str) else hashlib.sha256(p).digest() for p in parts)
         line = b"\0".join([str(self.time.now).encode(), kind.encode(), *said])
         self._trace.update(line + b"\n")
+        shown = " ".join([kind, *(p if isinstance(p, str) else f"{len(p)} bytes" for p in parts)])
+        if self._doing is not None:
+            self._doing.append(shown)
         if self._verbose:
-            shown = [p if isinstance(p, str) else f"{len(p)} bytes" for p in parts]
-            print(f"  {self.time.now / 1000:9.3f} s  {kind:10} {' '.join(shown)}")
+            print(f"  {self.time.now / 1000:9.3f} s  {shown}")
 
     def trace_hash(self) -> str:
         return self._trace.hexdigest()[:16]
+
+    def randbytes(self, size: int) -> bytes:
+        return self.random.randbytes(size)
+
+    def do(self, number: int, choose: Callable[[], tuple[str, Callable[[], None]]]) -> None:
+        """The deed with a number, after some time; unless it is left out."""
+        self.random = Random(f"{self.seed} pause {number}")
+        self.run_for(int(self.random.expovariate(1 / 2_000)))
+        if number in self._without:
+            return
+        self.random = Random(f"{self.seed} deed {number}")
+        name, deed = choose()
+        self._doing = said = [name]
+        try:
+            deed()
+        finally:
+            self._doing = None
+            self.deeds[number] = ": ".join([said[0], *([", ".join(said[1:])] if said[1:] else [])])
 
     def see(self, message: bytes) -> None:
         if CANARY.encode() in message:
@@ -124,10 +158,10 @@ class World:
         return EPOCH_2026 + self.time.now + device.clock_offset
 
     def _open(self, device: Device) -> None:
-        device.node = device.disk.open(self.random.randbytes, device.mark)
-        device.page = device.disk.open(self.random.randbytes, device.mark) if device.holders else device.node
+        device.node = device.disk.open(self.randbytes, device.mark)
+        device.page = device.disk.open(self.randbytes, device.mark) if device.holders else device.node
         device.desks = [
-            Desk(device.page, holder, self.random.randbytes, lambda: self.clock(device), self.oracle.note)
+            Desk(device.page, holder, self.randbytes, lambda: self.clock(device), self.oracle.note)
             for holder in device.holders
         ]
         device.up = True
@@ -261,6 +295,32 @@ class World:
         self.connections.append(connection)
         return connection
 
+    def reach(self, a: Device, b: Device) -> bool:
+        """Whether the network joins them."""
+        parted = self.split is not None and (a.name in self.split) != (b.name in self.split)
+        return not parted and frozenset((a.name, b.name)) not in self.apart
+
+    def part(self, names: frozenset[str], ms: int) -> None:
+        """For so long nothing goes between these and the others."""
+        self.split = names
+        for connection in list(self.connections):
+            if not self.reach(*connection.ends):
+                connection.cut()
+        self.time.at(self.time.now + ms, partial(self._join, names))
+
+    def _join(self, names: frozenset[str]) -> None:
+        if self.split == names:
+            self.split = None
+
+    def clog(self, way: tuple[str, str]) -> None:
+        self.clogged.add(way)
+
+    def unclog(self, way: tuple[str, str]) -> None:
+        """What had to wait arrives now, in its order."""
+        self.clogged.discard(way)
+        for connection in list(self.connections):
+            connection.flow()
+
     def refuses(self, device: Device, other: Device) -> bool:
         """Whether a device knows that the other was let in and is here no more. The removed are told nothing."""
         known = device.node.store.row("SELECT 1 FROM entries WHERE hash = ?", (other.admission,))
@@ -384,14 +444,20 @@ class World:
             pass
 
     def mesh(self) -> None:
+        """Everyone with everyone; in a large family each with the founder's and with the next, which joins them too."""
+        joined = {frozenset(connection.ends) for connection in self.connections}
         for at, a in enumerate(self.devices):
-            for b in self.devices[at + 1 :]:
-                if not any({a, b} == set(c.ends) for c in self.connections):
+            others = self.devices[at + 1 :]
+            for b in others if len(self.devices) <= MESHED or at == 0 else others[:1]:
+                if frozenset((a, b)) not in joined:
                     self.connect(a, b)
 
     def calm(self, mesh: Callable[[], None] | None = None) -> None:
         """End every fault, let the copies meet, hand on keys that are lacking, then check everything."""
         mesh = mesh or self.mesh
+        self.random = Random(f"{self.seed} calm")
+        self.split = None
+        self.clogged.clear()
         self.cut_all()
         for device in self.devices:
             device.drawer = False
@@ -405,7 +471,7 @@ class World:
                 self.act(device, "hand on", lambda desk=desk: [desk.grant_missing()])  # type: ignore[misc]
                 self.run_until_quiet(mesh)
         # A device that has nothing yet, from one peer alone: built anew, the same state.
-        late = self.add("late", Identity.make(self.random.randbytes), [], family=self.devices[0].node.family)
+        late = self.add("late", Identity.make(self.randbytes), [], family=self.devices[0].node.family)
         self.connect(self.random.choice(self.remaining()[:-1]), late)
         self.run_until_quiet(lambda: None)
         check(self)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from simulations.planted import BUGS, hunt
+from simulations.planted import BUGS, hunt, planted
 from simulations.run import run
 from simulations.scenarios import SCENARIOS
+from simulations.shrink import read, shrink, written
 from simulations.store import Violation
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,6 +64,35 @@ def test_one_seed_is_one_story_whatever_the_hash_seed():
 
 def test_another_seed_is_another_story():
     assert run(7).trace != run(8).trace
+
+
+def test_a_deed_left_out_changes_nothing_before_it():
+    whole, less = run(7), run(7, without={60})
+    assert less.checker == ""
+    assert less.trace != whole.trace
+    assert run(7, without=range(200)).entries < whole.entries
+
+
+def test_a_failure_shrinks_to_the_deeds_that_matter():
+    with planted("reader-writes"):
+        failed = next(result for seed in range(60) if (result := run(seed)).checker)
+        shrunk = shrink(failed, 60)
+        again = run(failed.seed, without=read(shrunk.command().rpartition(" ")[2]))
+    assert len(shrunk.deeds) < len(failed.deeds) / 4
+    assert shrunk.result.checker == again.checker == failed.checker
+    assert any("no right" in line for line in shrunk.told())
+
+
+def test_numbers_of_deeds_are_written_short_and_read_back():
+    numbers = {1, 2, 3, 7, 9, 10}
+    assert written(numbers) == "1-3,7,9-10"
+    assert read(written(numbers)) == numbers
+
+
+def test_a_large_family_is_among_the_seeds():
+    sizes = [run(seed).devices for seed in range(100, 110)]
+    assert min(sizes) <= 4
+    assert max(sizes) >= 12
 
 
 def test_many_seeds_say_what_they_are_worth():
