@@ -8,8 +8,9 @@ import pytest
 
 from tests.node.cli_home import PASSWORD, Home
 from tests.node.house import house, house_made_once, vaults
+from tests.node.laptops import laptop
 
-__all__ = ["house", "house_made_once", "vaults"]
+__all__ = ["house", "house_made_once", "laptop", "vaults"]
 
 
 @pytest.fixture(scope="session")
