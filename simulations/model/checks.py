@@ -189,7 +189,7 @@ def _compare(
     current = {one for one in wanted if one[0] not in unread}
     if read != current:
         raise Violation("shown", f"{target} shows {sorted(shown, key=str)}, not {sorted(wanted, key=str)}")
-    elif not set(unread) <= {dot for dot, _ in wanted}:
+    if not set(unread) <= {dot for dot, _ in wanted}:
         raise Violation("shown", f"{target} misses {sorted(unread)}, which are not current")
     for dot, value in unread.items():
         if value == PURGED:
