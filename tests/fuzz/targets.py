@@ -38,7 +38,7 @@ from replication.errors import Refused, RemoteProtocolError
 from replication.leaf import check_leaf
 from replication.log import signed_from_wire
 from replication.membership import Membership, Statement, _can_act
-from replication.messages import Hello, read_message, write_message
+from replication.messages import Hello, Shared, read_message, write_message
 from replication.replica import Replica
 from replication.session import SyncSession
 from tests.kin import Author, new_replica
@@ -199,10 +199,11 @@ def run_hostile_entry(data: bytes) -> None:
 
 
 def run_session(data: bytes) -> None:
-    """A message to a device that has said hello."""
+    """A message to a device whose peer has said hello, and what it shares."""
     replica = _copy()
     session = SyncSession(replica, 0)
     session.receive_message(write_message(Hello(replica.family or b"", ())), 0)
+    session.receive_message(write_message(Shared((), ())), 0)
     try:
         with replica.transaction():
             session.receive_message(data, 0)

@@ -26,7 +26,7 @@ def test_a_valid_example_is_taken(target: Target):
 @ALL
 def test_any_bytes_are_taken_or_refused_by_kind(target: Target):
     @given(st.binary(max_size=200))
-    @settings(max_examples=60)
+    @settings(max_examples=50)
     def try_bytes(data: bytes) -> None:
         target.outcome(data)
 
@@ -38,7 +38,7 @@ def test_a_changed_example_is_taken_or_refused_by_kind(target: Target):
     seeds = target.seeds()
 
     @given(st.sampled_from(seeds), st.integers(0, 2**32))
-    @settings(max_examples=100)
+    @settings(max_examples=200)
     def try_changed(seed: bytes, number: int) -> None:
         target.outcome(mutate(seed, seeds, Random(number)))
 

@@ -19,6 +19,7 @@ from replication.membership import (
     ADMIN,
     EPOCH,
     GRANT,
+    OWNS,
     PAPER,
     PERSON,
     READER,
@@ -34,7 +35,7 @@ from tests.kin import BOX, Author, Family, at, copy, new_replica, state, sync, w
 
 BEN, CLEO, DORA = Author("ben"), Author("cleo"), Author("dora")
 PHONES = {holder.id: Author(f"{holder.name}s phone") for holder in (BEN, CLEO, DORA)}
-TARGETS = ("label", "password", "notes")
+TARGETS = ("label", "password")
 
 
 class Past:
@@ -46,8 +47,8 @@ class Past:
         self.family = Family.found(first)
         self.people = [self.family.admit(first, BEN, PHONES[BEN.id], ADMIN)]
         self.people.append(self.family.admit(first, CLEO, PHONES[CLEO.id], WRITER))
-        for person, holder in zip(self.people, (BEN, CLEO), strict=True):
-            self.family.grant(first, self.family.vault, person, WRITES, holder)
+        self.family.grant(first, self.family.vault, self.people[0], OWNS, BEN)
+        self.family.grant(first, self.family.vault, self.people[1], WRITES, CLEO)
         authors = (self.family.anna, BEN, CLEO)
         self.places: list[tuple[Replica, Author]] = [(first, authors[0])]
         self.places += [(copy(first, holder.name), holder) for holder in authors[1:]]
@@ -64,7 +65,7 @@ class Past:
 
     def live(self, steps: int) -> None:
         for _ in range(steps):
-            what = self.random.choices((self.write, self.delete, self.meet, self.say), (5, 1, 3, 3))[0]
+            what = self.random.choices((self.write, self.delete, self.meet, self.say), (6, 1, 4, 5))[0]
             what(*self.random.choice(self.places))
 
     def write(self, replica: Replica, author: Author) -> None:
@@ -81,10 +82,9 @@ class Past:
 
     def say(self, replica: Replica, author: Author) -> None:
         """A statement, with effect or without."""
-        made = self.random.choice((self.admission, self.removal, self.epoch, self.grant, self.own, self.taking_in))
-        body = made(replica, author)
-        if body:
-            state(replica, author, body)
+        made = (self.admission, self.removal, self.epoch, self.grant, self.own, self.taking_in)
+        (what,) = self.random.choices(made, (1, 2, 1, 5, 2, 2))
+        state(replica, author, what(replica, author))
 
     def admission(self, replica: Replica, author: Author) -> list[Any]:
         return [PERSON, self.random.choice((ADMIN, WRITER, READER)), self.random.randbytes(16)]
@@ -92,9 +92,10 @@ class Past:
     def removal(self, replica: Replica, author: Author) -> list[Any]:
         known = replica.state()
         cuts = sorted([log, [digest]] for log, (digest, _) in _newest(replica).items())
-        if self.random.random() < 0.5 and known.devices:
+        if self.random.random() < 0.3:
             return [REMOVE, A_DEVICE, self.random.choice(sorted(known.devices)), cuts]
-        return [REMOVE, A_PERSON, self.random.choice(sorted(known.people)), cuts if self.random.random() < 0.7 else []]
+        target = self.random.choice(self.people)  # Anna stays more often than not, and goes on writing
+        return [REMOVE, A_PERSON, target, cuts if self.random.random() < 0.7 else []]
 
     def epoch(self, replica: Replica, author: Author) -> list[Any]:
         vault = replica.state().vaults[self.family.vault]
@@ -103,10 +104,10 @@ class Past:
 
     def grant(self, replica: Replica, author: Author) -> list[Any]:
         known = replica.state()
-        person = self.random.choice(sorted(known.people))
+        person = self.random.choice([one for one in self.people if one in known.people] or [self.family.person])
         boxes = [[key, BOX] for key in known.keyholders_of(person)]
         epoch = self.random.choice(sorted(known.vaults[self.family.vault].epochs))
-        return [GRANT, self.family.vault, epoch, person, self.random.choice((READS, WRITES)), boxes]
+        return [GRANT, self.family.vault, epoch, person, self.random.choice((READS, WRITES, OWNS)), boxes]
 
     def own(self, replica: Replica, author: Author) -> list[Any]:
         person = replica.state().person_of(author.id) or bytes(16)
@@ -160,7 +161,7 @@ def seen(replica: Replica) -> dict[str, Any]:
     }
 
 
-@given(st.integers(0, 2**48), st.integers(2, 30))
+@given(st.integers(0, 2**48), st.integers(10, 45))
 @settings(max_examples=40)
 def test_order_grouping_and_repetition_do_not_matter(seed: int, steps: int):
     random = Random(seed)
@@ -182,7 +183,7 @@ def test_order_grouping_and_repetition_do_not_matter(seed: int, steps: int):
         assert seen(other) == expected
 
 
-@given(st.integers(0, 2**48), st.integers(2, 20))
+@given(st.integers(0, 2**48), st.integers(10, 30))
 @settings(max_examples=15)
 def test_all_who_meet_have_the_same(seed: int, steps: int):
     past = Past(Random(seed))
