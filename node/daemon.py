@@ -36,8 +36,10 @@ from node.opening import open_replica, store_errors
 from node.pairing_desk import PairingDesk
 from replication.encoding import decode, encode
 from replication.errors import Refused, RemoteProtocolError
+from replication.evidence import Flood, PeerShowsLess, TwoPlaces, tell
 from replication.membership import State
-from replication.session import PeerHolds, PeerSaved, SyncSession, Took
+from replication.quota import Quota
+from replication.session import PeerHolds, PeerSaved, SyncSession, Took, ValuesTaken
 from replication.store import StoreError
 from replication.transport import (
     Connections,
@@ -146,6 +148,7 @@ class Node:
         self._sightings = Sightings([], secrets.token_bytes)
         self._gate = SniGate([], self.identity.id)
         self._links: list[Link] = []
+        self._quota = Quota()
         self._left: dict[bytes, tuple[int | None, int]] = {}
         """How far a peer's last connection came: entries still to come from it, and our newest that it held.
         Two commands that run their nodes for a moment would else end before each saw the other done."""
@@ -347,7 +350,7 @@ class Node:
                 trio.current_time(),
                 Wakeup(),
                 scope,
-                SyncSession(self.replica, self.now()),
+                SyncSession(self.replica, self.now(), peer=device, quota=self._quota),
                 f"{address[0]}:{address[1]}" if address else "",
             )
             if not self._take_over(link):
@@ -410,6 +413,13 @@ class Node:
                 self._frontier_due.wake()
             case PeerSaved():
                 self.tell_subscribers("saved", link.device)
+            case ValuesTaken():
+                self.wake_peers(but=link)
+                self.tell_subscribers("changed")
+            case PeerShowsLess() | TwoPlaces() | Flood():
+                if tell(self.replica, event, now_ms()):
+                    log.warning("a person is told: %s", type(event).__name__)
+                    self.tell_subscribers("alarm")
 
     def wake_peers(self, but: Link | None = None) -> None:
         """Something new is in the store: each session sends what its peer lacks."""

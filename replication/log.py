@@ -6,7 +6,7 @@ whole difference between two copies: some tens of bytes a log, one round trip.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -15,10 +15,11 @@ from nacl.exceptions import BadSignatureError, CryptoError
 from nacl.signing import VerifyKey
 
 from replication.encoding import decode, encode
-from replication.entry import MAX_TIME, tagged_hash
+from replication.entry import MAX_TIME, MAX_VERSION, UNDERSTOOD, tagged_hash
 from replication.errors import InvalidSignature, Malformed
 
 LABEL_SIGNED: Final = b"kinring/1/signed-frontier"
+LABEL_COUNTS: Final = b"kinring/1/frontiers-held"
 
 MAX_ROWS: Final = 4096
 MAX_SIGNED: Final = 256 * 1024
@@ -55,17 +56,20 @@ def rows_from_value(value: Any) -> list[Row]:
 
 @dataclass(frozen=True, slots=True)
 class SignedFrontier:
-    """What a device says it holds, durably. `count` goes up by one each time; the latest one stands."""
+    """What a device says it holds, durably. `count` goes up by one each time; the latest one stands.
+
+    `reads`: the highest version of an entry that it understands."""
 
     device: bytes
     count: int
     wall_time: int
+    reads: int
     rows: tuple[Row, ...]
     signature: bytes
 
     def message(self, family: bytes) -> bytes:
         """The 32 bytes that the device signs."""
-        value = [family, self.device, self.count, self.wall_time, rows_to_value(self.rows)]
+        value = [family, self.device, self.count, self.wall_time, self.reads, rows_to_value(self.rows)]
         return tagged_hash(LABEL_SIGNED, encode(value))
 
     def verify(self, family: bytes) -> None:
@@ -76,7 +80,8 @@ class SignedFrontier:
             raise InvalidSignature from None
 
     def to_wire(self) -> bytes:
-        return encode([self.device, self.count, self.wall_time, rows_to_value(self.rows), self.signature])
+        rows = rows_to_value(self.rows)
+        return encode([self.device, self.count, self.wall_time, self.reads, rows, self.signature])
 
 
 def sign_frontier(
@@ -86,21 +91,30 @@ def sign_frontier(
     wall_time: int,
     rows: Sequence[Row],
     sign: Callable[[bytes], bytes],
+    *,
+    reads: int = UNDERSTOOD,
 ) -> SignedFrontier:
-    unsigned = SignedFrontier(device, count, wall_time, tuple(sorted(rows)), b"")
-    return SignedFrontier(device, count, wall_time, unsigned.rows, sign(unsigned.message(family)))
+    unsigned = SignedFrontier(device, count, wall_time, reads, tuple(sorted(rows)), b"")
+    return SignedFrontier(device, count, wall_time, reads, unsigned.rows, sign(unsigned.message(family)))
 
 
 def signed_from_wire(data: bytes) -> SignedFrontier:
     """Raises Malformed."""
     value = decode(data, limit=MAX_SIGNED)
-    if type(value) is not list or len(value) != 5:
+    if type(value) is not list or len(value) != 6:
         raise Malformed("shape", "signed frontier")
-    device, count, wall_time, rows, signature = value
+    device, count, wall_time, reads, rows, signature = value
     if type(device) is not bytes or len(device) != 32 or type(signature) is not bytes or len(signature) != 64:
         raise Malformed("shape", "signed frontier")
     if type(count) is not int or not 0 < count < 1 << 48:
         raise Malformed("shape", "signed frontier")
     if type(wall_time) is not int or not 0 <= wall_time <= MAX_TIME:
         raise Malformed("shape", "signed frontier")
-    return SignedFrontier(device, count, wall_time, tuple(rows_from_value(rows)), signature)
+    if type(reads) is not int or not 0 < reads <= MAX_VERSION:
+        raise Malformed("shape", "signed frontier")
+    return SignedFrontier(device, count, wall_time, reads, tuple(rows_from_value(rows)), signature)
+
+
+def counts_digest(counts: Mapping[bytes, int]) -> bytes:
+    """16 bytes that stand for which signed frontiers a copy holds: device to count."""
+    return tagged_hash(LABEL_COUNTS, encode([[device, counts[device]] for device in sorted(counts)]))[:16]

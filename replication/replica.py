@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from replication import alarms
+from replication.alarms import Alarm
 from replication.encoding import decode, encode
 from replication.entry import (
     MAX_COUNT,
@@ -1010,17 +1012,18 @@ class Replica:
         rows = self.frontier()
         return sorted(sorted(rows, key=lambda row: row.seq, reverse=True)[:MAX_ROWS])
 
-    def milestones(self) -> list[Row]:
-        """The frontier, and for each log its first entry and those 1, 2, 4, ... before each branch's newest:
-        who is on another branch, or behind, finds by them where the two copies part."""
+    def milestones(self, log: bytes) -> list[Row]:
+        """A log's newest entries, those 1, 2, 4, ... before each, and its first: who is on another branch, or behind,
+        finds by them where the two copies part."""
         found: set[Row] = set()
-        for number, log, seq in self.store.rows(
-            "SELECT DISTINCT number, logs.log, seq FROM entries JOIN logs ON number = entries.log WHERE tip"
+        for number, seq in self.store.rows(
+            "SELECT DISTINCT number, seq FROM entries JOIN logs ON number = entries.log WHERE tip AND logs.log = ?",
+            (log,),
         ):
             for at in (0, seq, *(seq - (1 << step) for step in range(seq.bit_length()))):
                 rows = self.store.rows("SELECT hash FROM entries WHERE log = ? AND seq = ?", (number, at))
                 found |= {Row(log, at, digest[:16]) for (digest,) in rows}
-        return sorted(found) if len(found) <= MAX_ROWS else self.frontier_sent()
+        return sorted(found)
 
     def holds(self, row: Row) -> bool:
         """Whether the entry at a frontier's row is here."""
@@ -1042,10 +1045,10 @@ class Replica:
         }
 
     def entries_after(
-        self, cursor: int, wanted: Callable[[bytes, int, bytes, bool], bool]
+        self, cursor: int, wanted: Callable[[int, bytes, int, bytes, bool], bool | None]
     ) -> tuple[list[Outgoing], int]:
-        """Entries after the local id `cursor` for which `wanted(log, seq, hash, forked)`, up to about
-        256 KiB, and the id reached."""
+        """Entries after the local id `cursor` for which `wanted(id, log, seq, hash, forked)`, up to about
+        256 KiB and to the first for which it is None, and the id reached."""
         found: list[Outgoing] = []
         size = 0
         for entry, log, seq, digest, forked in self.store.each(
@@ -1053,7 +1056,10 @@ class Replica:
             "WHERE id > ? ORDER BY id",
             (cursor,),
         ):
-            if wanted(log, seq, digest, bool(forked)):
+            verdict = wanted(entry, log, seq, digest, bool(forked))
+            if verdict is None:
+                break
+            if verdict:
                 wire = self.wire(entry)
                 if found and size + len(wire) > MAX_BATCH:
                     break
@@ -1074,15 +1080,34 @@ class Replica:
         )
         return bytes(head + encode([Op(t, _split(dots, 18), *rest).to_value() for t, dots, *rest in rows]))
 
+    def weight(self, row: Row) -> tuple[bytes, int]:
+        """Whose the entry at a row is, and about how many bytes it takes here."""
+        low, high = row.hash + b"\0" * 16, row.hash + b"\xff" * 16
+        author, entry, size = self.store.one(
+            "SELECT author, id, length(head) + coalesce(length(body), 0) FROM entries "
+            "JOIN logs ON number = entries.log WHERE hash BETWEEN ? AND ?",
+            (low, high),
+        )
+        ops = self.store.one(
+            "SELECT coalesce(sum(24 + coalesce(length(replaces), 0) + coalesce(length(sealed), 0)), 0) FROM ops "
+            "WHERE id BETWEEN ? AND ?",
+            (entry * MAX_COUNT, entry * MAX_COUNT + MAX_COUNT - 1),
+        )
+        return author, size + ops[0]
+
+    def frontier_of(self, entry: int) -> tuple[bytes, ...]:
+        """The newest statements that the author of a stored entry had heard of."""
+        return _split(self.store.one("SELECT frontier FROM entries WHERE id = ?", (entry,))[0], 32)
+
     # Signed frontiers
 
     def sign_frontier(self, device: bytes, sign: Sign, now: int) -> SignedFrontier:
         """State, durably, what this device holds."""
         assert self.family is not None
         with self.store.write():
-            held = self.signed_frontiers().get(device)
-            count = held.count + 1 if held else 1
-            signed = sign_frontier(self.family, device, count, max(0, now), self.frontier_sent(), sign)
+            count = self.frontier_counts().get(device, 0) + 1
+            rows = self.frontier_sent()
+            signed = sign_frontier(self.family, device, count, max(0, now), rows, sign, reads=self.understood)
             self._put_signed(signed)
         return signed
 
@@ -1096,8 +1121,7 @@ class Replica:
                 return False
             raise Malformed("device", "not of this family")
         with self.store.write():
-            held = self.signed_frontiers().get(signed.device)
-            if held and held.count >= signed.count:
+            if self.frontier_counts().get(signed.device, 0) >= signed.count:
                 return False
             self._put_signed(signed)
         return True
@@ -1112,6 +1136,35 @@ class Replica:
         """The latest of each device."""
         rows = self.store.rows("SELECT device, frontier FROM signed_frontiers ORDER BY device")
         return {device: signed_from_wire(wire) for device, wire in rows}
+
+    def signed_frontier(self, device: bytes) -> SignedFrontier | None:
+        """The latest of one device."""
+        row = self.store.row("SELECT frontier FROM signed_frontiers WHERE device = ?", (device,))
+        return signed_from_wire(row[0]) if row else None
+
+    def frontier_counts(self) -> dict[bytes, int]:
+        """Device to the count of its latest."""
+        return dict(self.store.rows("SELECT device, count FROM signed_frontiers ORDER BY device"))
+
+    def everyone_reads(self) -> int:
+        """The highest entry version that every present device understands; 0 while one has not said. What a writer
+        has to look at before it writes a newer version."""
+        signed = self.signed_frontiers()
+        return min((signed[d].reads if d in signed else 0 for d in self.state().devices), default=0)
+
+    # Alarms
+
+    def alarms(self) -> list[Alarm]:
+        """What a person must be told and has not ticked off, the newest first."""
+        return alarms.standing(self.store)
+
+    def raise_alarm(self, kind: str, subject: bytes, detail: str, evidence: bytes, now: int) -> bool:
+        """Note what happened; whether it is news. `now`: milliseconds since 1970."""
+        return alarms.raise_alarm(self.store, kind, subject, detail, evidence, now)
+
+    def dismiss_alarm(self, kind: str, subject: bytes) -> None:
+        """A person ticks it off. It comes back only if it happens anew."""
+        alarms.dismiss(self.store, kind, subject)
 
     def behind(self, rows: Iterable[Row]) -> int:
         """How many of the entries here a frontier lacks."""

@@ -25,7 +25,7 @@ from replication.membership import (
     WRITES,
     self_admission,
 )
-from replication.messages import Ack, Entries, Frontiers, Hello, RefusedEntry, write_message
+from replication.messages import Ack, Entries, Frontiers, Hello, RefusedEntry, Shared, Values, Want, write_message
 from replication.replica import Replica
 from replication.session import SILENCE_MS
 from tests.kin import BOX, Author, Family, copy, new_replica, state, wires, write
@@ -197,7 +197,7 @@ def _first(it: History, log: bytes) -> bytes:
 def _conversations(it: History) -> list[dict[str, Any]]:
     """What a device that holds the whole history is told: the last step is refused, and it is over."""
     family = it.family.family
-    hello = write_message(Hello(family, ()))
+    hello, shared = write_message(Hello(family, ())), write_message(Shared((), ()))
     stranger = Author("stranger")
     unknown = sign_frontier(family, stranger.id, 1, 0, [], stranger.sign)
     forged = replace(sign_frontier(family, it.family.laptop.id, 1, 0, [], it.family.laptop.sign), count=2)
@@ -205,10 +205,15 @@ def _conversations(it: History) -> list[dict[str, Any]]:
         "entries before hello": ([write_message(Entries((b"x",)))], "order"),
         "hello twice": ([hello, hello], "order"),
         "another family": ([write_message(Hello(b"G" * 32, ()))], "family"),
-        "an ack of what was not sent": ([hello, write_message(Ack(1))], "ack"),
-        "it refused an entry of ours": ([hello, write_message(RefusedEntry("missing", bytes(32)))], "refused"),
-        "a frontier of nobody known": ([hello, write_message(Frontiers((unknown.to_wire(),)))], "device"),
-        "a frontier that was changed": ([hello, write_message(Frontiers((forged.to_wire(),)))], "signature"),
+        "an ack of what was not sent": ([hello, shared, write_message(Ack(1))], "ack"),
+        "it refused an entry of ours": ([hello, shared, write_message(RefusedEntry("missing", bytes(32)))], "refused"),
+        "a frontier of nobody known": ([hello, shared, write_message(Frontiers((unknown.to_wire(),)))], "device"),
+        "a frontier that was changed": ([hello, shared, write_message(Frontiers((forged.to_wire(),)))], "signature"),
+        "entries before shared": ([hello, write_message(Entries((b"x",)))], "order"),
+        "shared before hello": ([shared], "order"),
+        "shared twice": ([hello, shared, shared], "order"),
+        "values that were not asked for": ([hello, shared, write_message(Values(()))], "order"),
+        "asked again before the answer": ([hello, shared, *[write_message(Want((bytes(18),)))] * 2], "order"),
         "another version": ([encode([0, 2, family, []])], "version"),
         "no message": ([hello, encode([99])], "shape"),
         "nothing heard": ([hello, SILENCE_MS], "silent"),

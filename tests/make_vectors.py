@@ -35,7 +35,7 @@ from replication.entry import (
     tagged_hash,
     to_wire,
 )
-from replication.log import Row, sign_frontier
+from replication.log import Row, counts_digest, sign_frontier
 from replication.membership import (
     ADMIN,
     DEVICE,
@@ -51,7 +51,20 @@ from replication.membership import (
     keyholder_proof,
     self_admission,
 )
-from replication.messages import Ack, Entries, Frontiers, Hello, Message, Ping, RefusedEntry, write_message
+from replication.messages import (
+    NONE_HELD,
+    Ack,
+    Entries,
+    Frontiers,
+    Hello,
+    Message,
+    Ping,
+    RefusedEntry,
+    Shared,
+    Values,
+    Want,
+    write_message,
+)
 from tests.kin import LEAF, Author
 from tests.make_history import history
 
@@ -275,20 +288,24 @@ def frontier() -> dict[str, Any]:
         for name, s in (("two logs, one forked", signed), ("nothing held", none))
     ]
     value = [[r.log, r.seq, r.hash] for r in sorted(rows)]
-    good: list[Any] = [signed.device, 7, signed.wall_time, value, signed.signature]
+    good: list[Any] = [signed.device, 7, signed.wall_time, 1, value, signed.signature]
     changes: dict[str, tuple[int, Any, str]] = {
         "device of 31 bytes": (0, fixed(31), "shape"),
         "count 0": (1, 0, "shape"),
         "count true": (1, True, "shape"),
         "time below zero": (2, -1, "shape"),
-        "rows unsorted": (3, value[::-1], "shape"),
-        "row twice": (3, [value[0]] * 2, "shape"),
-        "row of two parts": (3, [value[0][:2]], "shape"),
-        "hash of 32 bytes": (3, [[fixed(16), 0, fixed(32)]], "shape"),
-        "seq of 2^48": (3, [[fixed(16), 1 << 48, fixed(16)]], "shape"),
-        "no signature": (4, b"", "shape"),
+        "reads no version": (3, 0, "shape"),
+        "reads a version over 65535": (3, 65536, "shape"),
+        "reads true": (3, True, "shape"),
+        "rows unsorted": (4, value[::-1], "shape"),
+        "row twice": (4, [value[0]] * 2, "shape"),
+        "row of two parts": (4, [value[0][:2]], "shape"),
+        "hash of 32 bytes": (4, [[fixed(16), 0, fixed(32)]], "shape"),
+        "seq of 2^48": (4, [[fixed(16), 1 << 48, fixed(16)]], "shape"),
+        "no signature": (5, b"", "shape"),
         "count raised": (1, 8, "signature"),
-        "row left out": (3, value[1:], "signature"),
+        "row left out": (4, value[1:], "signature"),
+        "another version that it reads": (3, 2, "signature"),
         "another device": (0, ANNA.id, "signature"),
     }
     bad = [
@@ -301,7 +318,7 @@ def frontier() -> dict[str, Any]:
 
 def sync() -> dict[str, Any]:
     messages: dict[str, Message] = {
-        "hello": Hello(FAMILY, (Row(fixed(16), 3, fixed(16)),)),
+        "hello": Hello(FAMILY, (Row(fixed(16), 3, fixed(16)),), counts_digest({FAMILY: 7})),
         "hello of an empty copy": Hello(FAMILY, ()),
         "entries": Entries((fixed(20), fixed(30))),
         "ack": Ack(258),
@@ -309,16 +326,39 @@ def sync() -> dict[str, Any]:
         "refused without a hash": RefusedEntry("signature", b""),
         "ping": Ping(),
         "frontiers": Frontiers((fixed(9),)),
+        "want": Want((make_dot(FAMILY, 0), make_dot(FAMILY, 1))),
+        "values": Values(((make_dot(FAMILY, 1), fixed(16)),)),
+        "values, none of them here": Values(()),
+        "shared": Shared((Row(fixed(16), 3, fixed(16)),), ((fixed(32), 1), (bytes(range(1, 33)), (1 << 48) - 1))),
+        "shared, nothing": Shared((), ()),
     }
+    dot, nothing = make_dot(FAMILY, 0), NONE_HELD
     bad: dict[str, tuple[Any, str]] = {
         "no list": (5, "shape"),
         "nothing": ([], "shape"),
-        "unknown number": ([6], "shape"),
+        "unknown number": ([9], "shape"),
         "number true": ([True], "shape"),
-        "another version": ([0, 2, FAMILY, []], "version"),
-        "version true": ([0, True, FAMILY, []], "shape"),
-        "family of 31 bytes": ([0, 1, fixed(31), []], "shape"),
-        "rows a map": ([0, 1, FAMILY, {}], "shape"),
+        "another version": ([0, 2, FAMILY, [], nothing], "version"),
+        "version true": ([0, True, FAMILY, [], nothing], "shape"),
+        "family of 31 bytes": ([0, 1, fixed(31), [], nothing], "shape"),
+        "rows a map": ([0, 1, FAMILY, {}, nothing], "shape"),
+        "hello without what stands for its signed frontiers": ([0, 1, FAMILY, []], "shape"),
+        "hello with a hash of 32 bytes": ([0, 1, FAMILY, [], FAMILY], "shape"),
+        "want nothing": ([6, []], "shape"),
+        "want a dot of 17 bytes": ([6, [dot[:17]]], "shape"),
+        "want a dot twice": ([6, [dot, dot]], "shape"),
+        "want 257 values": ([6, [make_dot(FAMILY, number) for number in range(257)]], "shape"),
+        "value without a dot": ([7, [[b"", fixed(16)]]], "shape"),
+        "value of 15 bytes": ([7, [[dot, fixed(15)]]], "shape"),
+        "value null": ([7, [[dot, None]]], "shape"),
+        "value of 65537 bytes": ([7, [[dot, bytes(65537)]]], "shape"),
+        "values a map": ([7, {}], "shape"),
+        "shared of 31 bytes": ([8, [], [[fixed(31), 1]]], "shape"),
+        "shared with count 0": ([8, [], [[fixed(32), 0]]], "shape"),
+        "shared with count true": ([8, [], [[fixed(32), True]]], "shape"),
+        "shared with a device twice": ([8, [], [[fixed(32), 1], [fixed(32), 2]]], "shape"),
+        "shared with rows unsorted": ([8, [[fixed(16), 1, fixed(16)], [fixed(16), 0, fixed(16)]], []], "shape"),
+        "shared of one part": ([8, []], "shape"),
         "no entries": ([1, []], "shape"),
         "an empty entry": ([1, [b""]], "shape"),
         "an entry as text": ([1, ["x"]], "shape"),

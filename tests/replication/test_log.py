@@ -27,6 +27,9 @@ from replication.messages import (
     Hello,
     Ping,
     RefusedEntry,
+    Shared,
+    Values,
+    Want,
     read_message,
     write_message,
 )
@@ -96,6 +99,7 @@ def test_a_signed_frontier_comes_back_and_is_the_devices(rows, count, time):
         replace(signed, count=count + 1),
         replace(signed, wall_time=time + 1),
         replace(signed, rows=()),
+        replace(signed, reads=2),
         replace(signed, device=Author("ben").id),
     ):
         if other != signed:
@@ -147,6 +151,9 @@ MESSAGES = [
     RefusedEntry("missing", b"h" * 32),
     Ping(),
     Frontiers((b"signed",)),
+    Want((b"d" * 18, b"e" * 18)),
+    Values(((b"d" * 18, b"s" * 16),)),
+    Shared((Row(b"l" * 16, 5, b"a" * 16),), ((b"d" * 32, 7),)),
 ]
 
 
@@ -159,7 +166,7 @@ def test_a_changed_message_is_refused_or_is_another_message(message, where, byte
         assert write_message(read_message(bytes(data))) == bytes(data)
 
 
-@given(st.integers(-1, 7), st.lists(ODD | st.lists(ODD, max_size=3), max_size=4))
+@given(st.integers(-1, 9), st.lists(ODD | st.lists(ODD, max_size=3), max_size=4))
 def test_odd_messages_are_refused_by_kind(number, parts):
     data = encode([number, *parts])
     if kind_of(read_message, data) == "":

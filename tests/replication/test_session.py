@@ -13,7 +13,7 @@ from replication.entry import MAX_SEALED
 from replication.errors import RemoteProtocolError
 from replication.log import MAX_ROWS, Row, sign_frontier
 from replication.membership import A_DEVICE, REMOVE, WRITER, WRITES
-from replication.messages import Ack, Entries, Frontiers, Hello, Ping, read_message, write_message
+from replication.messages import Ack, Entries, Frontiers, Hello, Ping, Shared, read_message, write_message
 from replication.replica import MAX_BATCH, Replica
 from replication.session import (
     PING_MS,
@@ -55,6 +55,21 @@ def level(a: Replica, b: Replica) -> tuple[SyncSession, SyncSession]:
     left, right = SyncSession(a, 0), SyncSession(b, 0)
     exchange(left, right)
     return left, right
+
+
+def said(session: SyncSession, *messages: bytes) -> list[object]:
+    """What came of messages."""
+    return [event for message in messages for event in session.receive_message(message, 0)]
+
+
+def greeted(replica: Replica, **settings) -> SyncSession:
+    """A session whose peer said that it holds nothing."""
+    session = SyncSession(replica, 0, **settings)
+    nothing = Hello(replica.family or b"", ())
+    said(session, write_message(nothing))
+    if session.state is SessionState.GREETED:
+        said(session, write_message(Shared((), ())))
+    return session
 
 
 def two_authors(one: Replica, family: Family) -> tuple[Author, Replica]:
@@ -129,7 +144,8 @@ def test_no_more_than_the_window_is_under_way(one: Replica, family: Family):
         write(one, family.anna, family.vault, f"t{number}", "x" * (MAX_SEALED - 100))
     two = new_replica("two", family.family)
     left, right = SyncSession(one, 0), SyncSession(two, 0)
-    left.receive_message(right.messages_to_send(0)[0], 0)
+    right.receive_message(left.messages_to_send(0)[0], 0)
+    said(left, *right.messages_to_send(0))
     sent = []
     while batch := left.messages_to_send(0):
         assert sum(map(len, batch)) < MAX_BATCH + 20_000
@@ -239,6 +255,7 @@ def test_no_bytes_of_a_peer_raise_anything_else(messages, hello):
     session = SyncSession(one, 0)
     if hello:
         session.receive_message(write_message(Hello(family.family, (Row(b"l" * 16, 3, b"h" * 16),))), 0)
+        session.receive_message(write_message(Shared((), ())), 0)
         messages = [write_message(Entries((m or b"x",))) for m in messages]
     before = one.frontier()
     for message in messages:
@@ -252,8 +269,7 @@ def test_no_bytes_of_a_peer_raise_anything_else(messages, hello):
 def test_an_entry_without_its_past_is_named_and_the_connection_ends(one: Replica, family: Family):
     write(one, family.anna, family.vault, "t", "x")
     two = new_replica("two", family.family)
-    session = SyncSession(two, 0)
-    session.receive_message(write_message(Hello(family.family, ())), 0)
+    session = greeted(two)
     session.messages_to_send(0)
     last = wires(one)[-1]
     session.receive_message(write_message(Entries((last,))), 0)
@@ -313,9 +329,9 @@ def test_signed_frontiers_are_handed_on_and_the_newest_stays(one: Replica, famil
     two = copy(one, "two")
     one.sign_frontier(family.laptop.id, family.laptop.sign, 5)
     left, right = SyncSession(one, 0), SyncSession(two, 0)
-    left.receive_message(right.messages_to_send(0)[0], 0)
-    events = [event for message in left.messages_to_send(0) for event in right.receive_message(message, 0)]
-    assert events == [PeerHolds(0), FrontierTaken(1)]
+    right.receive_message(left.messages_to_send(0)[0], 0)
+    said(left, *right.messages_to_send(0))
+    assert said(right, *left.messages_to_send(0)) == [PeerHolds(0), FrontierTaken(1)]
     old = two.signed_frontiers()[family.laptop.id]
     newer = one.sign_frontier(family.laptop.id, family.laptop.sign, 6)
     exchange(left, right)
