@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 from simulations.planted import BUGS, Hunt, hunt
+from simulations.power import CUTS, life
 from simulations.run import Result, run
 from simulations.scenarios import SCENARIOS
 from simulations.shrink import read, shrink, written
@@ -26,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     what.add_argument("--seed", type=int, metavar="N", help="run one seed and show what happens")
     what.add_argument("--seeds", type=int, metavar="COUNT", help="run COUNT seeds, from --first on")
     what.add_argument("--scenario", choices=["all", *SCENARIOS], help="a story with a name")
+    what.add_argument("--disk", type=int, metavar="CUTS", help="cut the power so often under a copy at work")
     what.add_argument("--planted", nargs="?", const="all", choices=["all", *(bug.name for bug in BUGS)],
                       help="plant faults, one at a time, and look whether they are found")  # fmt: skip
     parser.add_argument("--first", type=int, default=0, metavar="N", help="first seed (default 0)")
@@ -48,6 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
         return max(_story(name, given.first, verbose=not given.quiet) for name in names)
     if given.planted:
         return _planted([bug.name for bug in BUGS] if given.planted == "all" else [given.planted], given.jobs)
+    if given.disk is not None:
+        return _cuts(range(given.first, given.first + -(-given.disk // CUTS)), given.jobs)
     return _storms(range(given.first, given.first + given.seeds), given.jobs, given.seconds)
 
 
@@ -75,6 +79,28 @@ def _storms(seeds: range, jobs: int, seconds: float | None) -> int:
     if failed:
         _shrink(failed[0])
     return 1 if failed else 130 if stopped else 0
+
+
+def _cuts(lives: range, jobs: int) -> int:
+    print(f"python -m simulations --disk {len(lives) * CUTS} --first {lives.start}", flush=True)
+    began, results = time.monotonic(), list[Result]()
+    with multiprocessing.get_context("spawn").Pool(jobs, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        try:
+            for result in pool.imap_unordered(life, lives, chunksize=2):
+                results.append(result)
+                if result.checker:
+                    print(f"FAILED {result.checker}: {result.detail}; repeat it with: "
+                          f"python -m simulations --disk {CUTS} --first {result.seed}", flush=True)  # fmt: skip
+        except KeyboardInterrupt:
+            print("stopped")
+    spent, cuts = time.monotonic() - began, sum(result.crashes for result in results)
+    cores = sum(result.seconds for result in results)
+    print(f"{cuts} power cuts and failures of a disk in {spent:.1f} s: {cuts / spent:.0f} a second, "
+          f"{cuts / cores if cores else 0:.0f} for each second of a core's time, "
+          f"{sum(result.events for result in results) / max(1, cuts):.0f} writes and syncs each")  # fmt: skip
+    failed = any(result.checker for result in results)
+    print("some lost or broke something" if failed else f"none failed: at 95 % fewer than 3 in {cuts} such do")
+    return int(failed)
 
 
 def _told(results: Iterable[Result], count: int) -> Iterator[Result]:

@@ -360,8 +360,7 @@ class Desk:
         places = [(BASE, ""), (STATE, ""), (ROSTER, ""), *((name, "") for name in FIELDS)]
         places += [(TAGS, tag) for tag in TAG_NAMES] + [(FORM, name) for name in FORM_NAMES]
         targets = [self.target_of(vault, record, *place) for place in places]
-        with self.replica.store.read():
-            found = [self._open(op) for op in self.replica.ops_at(vault, targets)]
+        found = (self._open(op) for op in self.replica.ops_at(vault, targets))
         return [one[1] for one in found if one and one[0] == record]
 
     def shows(self, vault: bytes, record: bytes) -> bool:

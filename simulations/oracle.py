@@ -14,6 +14,7 @@ from replication.encoding import decode, encode
 from replication.entry import make_dot
 from replication.membership import ADMIN, EPOCH, FULL, GRANT, State
 from replication.replica import EntryInfo, Replica
+from replication.store import Store
 from simulations.family import Record, Written
 from simulations.household import CANARY, Attempt, Desk, Meant, opened_by
 from simulations.store import Violation
@@ -122,15 +123,20 @@ def check_durable(device: Device) -> None:
     held = {digest for (digest,) in device.node.store.rows("SELECT hash FROM entries")}
     missing = device.promised - held
     demand("durable", not missing, f"{device.name} acknowledged {len(missing)} entries that it does not hold")
-    halves = device.node.store.row(
+    check_whole(device.node.store, device.name)
+
+
+def check_whole(store: Store, name: str) -> None:
+    """Nothing is there by half."""
+    halves = store.row(
         "SELECT"
         " (SELECT count(*) FROM entries WHERE vault IS NOT NULL AND id NOT IN (SELECT id / 1024 FROM ops))"
         " + (SELECT count(*) FROM entries WHERE vault IS NULL AND id NOT IN (SELECT entry FROM statements))"
         " + (SELECT count(*) FROM ops WHERE id / 1024 NOT IN (SELECT id FROM entries))"
         " + (SELECT count(*) FROM logs WHERE number NOT IN (SELECT log FROM entries))"
     )[0]
-    demand("atomic", halves == 0, f"{device.name} holds {halves} halves of entries")
-    device.node.store.check()
+    demand("atomic", halves == 0, f"{name} holds {halves} halves of entries")
+    store.check()
 
 
 def check(world: World) -> None:

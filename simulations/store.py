@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
+from random import Random
 from typing import Any, Final
 
 import apsw
@@ -96,7 +97,10 @@ class CountedReplica(Replica):
 
 
 class Disk:
-    """A store's bytes, which outlive its processes."""
+    """A store's bytes, which outlive its processes. On this one whatever was written is safe."""
+
+    dead = False
+    path: str
 
     def __init__(self, content: bytes | None = None) -> None:
         self.path = f"file:/kinring-{next(_names)}?vfs=memdb"
@@ -120,6 +124,18 @@ class Disk:
         replica = CountedReplica.open(self.path, random_bytes=random_bytes, mark=mark)
         assert isinstance(replica, CountedReplica)
         return replica
+
+    def die(self) -> None:
+        """The power goes: its processes must end."""
+
+    def let_go(self) -> None:
+        """They end now."""
+
+    def revive(self, random: Random, *, power_cut: bool = True) -> None:
+        """What is there afterwards."""
+
+    def calm(self) -> None:
+        """From now on it is sound, and has room."""
 
     def discard(self) -> None:
         self._keeper.close()
