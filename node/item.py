@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from operator import itemgetter
@@ -62,6 +62,20 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Unread:
+    """A live op that cannot be read here."""
+
+    dot: bytes
+    name: str
+    wanted: bool
+    """Its value is missing and has no copy; else only its key has not come."""
+
+
+Through = Callable[[Iterable[bytes]], set[bytes]]
+"""Dots to themselves and all that they replaced, directly or through others."""
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """One of the values of a field: the only one, or one side of a conflict."""
 
@@ -83,15 +97,25 @@ class Item:
     """Field (`form_fields.NAME` for a custom one) to its values, the one that shows first."""
     deleted: bool = False
     revived: bool = False
-    """Someone deleted it, someone else changed it apart: it is back, and marked."""
+    """Someone deleted it or emptied it, someone else changed it or took it out of the bin apart: it is back, and
+    marked."""
     created_at: int = 0
     updated_at: int = 0
     stub: bool = False
     """No base is there to be read."""
+    emptied: bool = False
+    """Nothing is left to be shown: it is in no list."""
+    wanted: list[str] = field(default_factory=list)
+    """Fields whose value is missing and asked of every peer; `base`: what the item was made with."""
 
 
-def read_item(record: bytes, ops: Iterable[Opened]) -> Item:
-    """The meaning of a record's live ops; the same for every order of them."""
+def read_item(record: bytes, ops: Iterable[Opened], unread: Iterable[Unread] = (), through: Through = set) -> Item:
+    """The meaning of a record's live ops; the same for every order of them.
+
+    `unread`: its live ops that cannot be read here. `through` is asked only where a delete's list leaves out a
+    live dot: it may have replaced that one by way of one that a removal has cut.
+    """
+    unread = list(unread)
     registers: dict[tuple[str, str], list[Opened]] = {}
     for op in ops:
         registers.setdefault((op.name, op.member), []).append(op)
@@ -115,8 +139,11 @@ def read_item(record: bytes, ops: Iterable[Opened]) -> Item:
     _read_fields(item, values)
     item.tags = _read_tags(values, registers)
     written = [op for found in registers.values() for op in found] + bases
+    hidden = {op.dot for op in unread if op.name not in (STATE, ROSTER)}
+    item.wanted = sorted({op.name.removeprefix(".") for op in unread if op.wanted})
     if states:
-        _read_state(item, states, {op.dot for op in written})
+        _read_state(item, states, {op.dot for op in written} | hidden, through)
+    item.emptied = not written and not item.wanted and not item.revived
     times = [op.wall_time for op in written + states]
     item.created_at = min([op.wall_time for op in bases] or times, default=0)
     item.updated_at = max(times, default=0)
@@ -171,16 +198,34 @@ def _read_tags(values: Iterable[tuple[str, str]], registers: dict[tuple[str, str
     return sorted(present)
 
 
-def _read_state(item: Item, states: list[Opened], written: set[bytes]) -> None:
+def _read_state(item: Item, states: list[Opened], written: set[bytes], through: Through) -> None:
     if any(op.value == ["alive"] for op in states):
+        # Taken out of the bin while someone else emptied it: not to be lost without a word.
+        item.revived = not written
         return
     seen: set[bytes] = set()
     for op in states:
         match op.value:
             case ["deleted", list(dots)]:
                 seen |= {dot for dot in dots if type(dot) is bytes}
-    item.deleted = written <= seen
+    item.deleted = written <= seen or written <= through(seen)
     item.revived = not item.deleted
+
+
+def base_without(content: dict[str, Any], registers: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """A base that leaves out some (field, member): taking away is all that a copy of it may do."""
+    gone = set(registers)
+    kept: dict[str, Any] = {}
+    for name, value in content.items():
+        if name == TAGS and type(value) is list:
+            value = [tag for tag in value if type(tag) is not str or (TAGS, tag) not in gone]
+        elif name == FORM and type(value) is dict:
+            value = {member: text for member, text in value.items() if (FORM, member) not in gone}
+        elif (name, "") in gone:
+            continue
+        if value or name not in (TAGS, FORM):
+            kept[name] = value
+    return kept
 
 
 def clean_fields(changes: dict[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,8 @@ from node.item import (
     Candidate,
     Item,
     Opened,
+    Through,
+    Unread,
     Write,
     base_registers,
     clean_fields,
@@ -39,10 +41,11 @@ from node.item import (
 )
 from node.keyholder import Unlocked
 from node.sealing import Opener, Place, Sealer, Unopened, Value, VaultKeys, target
-from replication.entry import Op, make_dot
+from replication.entry import MAX_COUNT, Op, make_dot
 from replication.errors import Malformed
 from replication.membership import READS, SHARED, SUITE, VAULT, WRITES, State
-from replication.replica import Draft, Position, Replica, StoredOp
+from replication.replica import Draft, EntryInfo, Position, Replica, StoredOp
+from replication.values import wanted
 
 BATCH_ROWS: Final = 256
 BATCH_BYTES: Final = 512 * 1024
@@ -50,7 +53,11 @@ BATCH_BYTES: Final = 512 * 1024
 REBUILD_OVER: Final = 2000
 """More changed targets than this, and opening everything anew is quicker."""
 VAULT_FIELDS: Final = ("title", "kind", "icon")
+_NAMES: Final = (BASE, STATE, ROSTER, *FIELDS, "name", "title")
+"""Every register of a record but its members."""
 MAX_TITLE: Final = 256
+MAX_WANTED: Final = 10_000
+"""Missing values that are counted; more are as good as all."""
 
 Progress = Callable[[int, int], bool | None]
 
@@ -99,6 +106,10 @@ class VersionView:
     at: int
     current: bool
     dot: str
+    wanted: bool = False
+    """Its value is not here, and asked of every peer."""
+    purged_by: str = ""
+    """Who destroyed it, where the value is gone for that; the field is `base` for what the item was made with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +126,10 @@ class ItemView:
     tags: list[str]
     form_fields: dict[str, str] = attribute(repr=False)
     conflicts: dict[str, list[CandidateView]] = attribute(repr=False)
+    wanted: list[str]
+    """Fields whose value is missing here and asked of every peer; `base`: what the item was made with."""
+    stub: bool
+    """It was emptied and came back by what someone else did apart; the rest is offered from its history."""
 
     @property
     def label(self) -> str:
@@ -138,17 +153,29 @@ class ImportCount:
     stopped: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The live ops of one record."""
+
+    ops: list[Opened]
+    unread: list[Unread]
+
+
 class _Model:
     """The live ops of one vault, opened: by target, and by the record they belong to."""
 
-    def __init__(self) -> None:
+    def __init__(self, target_key: bytes, through: Through) -> None:
+        self._target_key = target_key
+        self._through = through
         self.ops: dict[bytes, list[tuple[bytes, Opened]]] = {}
+        self.unread: dict[bytes, list[tuple[bytes, bool]]] = {}
+        """Target to the live dots there that cannot be read here, and whether each is wanted."""
         self.records: dict[bytes, set[bytes]] = {}
         self.items: dict[bytes, Item] = {}
         self.counts: dict[bytes, int] = {}
         """Target to how many ops were ever written there, where that is more than one."""
 
-    def put(self, op_target: bytes, opened: list[tuple[bytes, Opened]]) -> None:
+    def put(self, op_target: bytes, opened: list[tuple[bytes, Opened]], unread: list[tuple[bytes, bool]]) -> None:
         for record, _ in self.ops.pop(op_target, ()):
             self.records[record].discard(op_target)
             self.items.pop(record, None)
@@ -157,12 +184,27 @@ class _Model:
         for record, _ in opened:
             self.records.setdefault(record, set()).add(op_target)
             self.items.pop(record, None)
+        if unread or op_target in self.unread:
+            self.items.clear()  # whose it is can be said only by computing the targets of every record
+            self.unread.pop(op_target, None)
+            if unread:
+                self.unread[op_target] = unread
 
     def item(self, record: bytes) -> Item:
         if record not in self.items:
-            targets = self.records.get(record, ())
-            self.items[record] = read_item(record, [o for t in targets for _, o in self.ops[t]])
+            ops = [o for t in self.records.get(record, ()) for _, o in self.ops[t]]
+            self.items[record] = read_item(record, ops, self._unread_of(record, ops), self._through)
         return self.items[record]
+
+    def _unread_of(self, record: bytes, ops: list[Opened]) -> list[Unread]:
+        if not self.unread:
+            return []
+        registers = {(name, "") for name in _NAMES} | _members(ops)
+        return [
+            Unread(dot, name, wanted)
+            for name, member in sorted(registers)
+            for dot, wanted in self.unread.get(target(self._target_key, record, name, member or None), ())
+        ]
 
 
 class Vaults:
@@ -242,37 +284,101 @@ class Vaults:
         return self._openers[entry]
 
     def _open(self, op: StoredOp) -> tuple[bytes, Opened] | None:
-        """(record, op), or None for what reads as nothing: no value, no key yet, or put aside."""
-        opener = self._opener(op.entry)
-        if opener is None or op.sealed is None:
+        """(record, op), or None for what reads as nothing: no value, none that can be read here, or put aside."""
+        if op.sealed is None:
             return None
         info = self._replica.info(op.entry)
         dot = make_dot(info.hash, op.index)
-        try:
-            value: Value = opener.open(op.index, op.target, op.sealed)
-        except Unopened as error:
-            self.unopened[dot.hex()] = error.kind
+        opener = self._opener(op.entry)
+        if op.missing or (opener is None and not self._has_key(op)):
+            value = self._open_copy(dot)
+        else:
+            value = self._open_first(opener, op, dot)
+        if value is None:
             return None
         return value.record, Opened(dot, info.author, info.wall_time, value.name, value.member, value.value)
 
+    def _has_key(self, op: StoredOp) -> bool:
+        info = self._replica.info(op.entry)
+        return info.epoch in self._keys.get(info.vault, {})
+
+    def _open_first(self, opener: Opener | None, op: StoredOp, name: bytes) -> Value | None:
+        """A ciphertext itself. `name`: its dot, or what a copy is named by."""
+        if opener is None or not op.sealed:
+            return None
+        try:
+            return opener.open(op.index, op.target, op.sealed)
+        except Unopened as error:
+            self.unopened[name.hex()] = error.kind
+            return None
+
+    def _open_copy(self, dot: bytes) -> Value | None:
+        """What a dot says by its copies: the fullest, of several the one with the greatest name."""
+        best: tuple[int, bytes, Value] | None = None
+        for name, value in self.copies_of(dot):
+            size = len(base_registers(value.value)) if value.name == BASE else 0
+            if best is None or (size, name) > best[:2]:
+                best = (size, name, value)
+        return best[2] if best else None
+
+    def copies_of(self, dot: bytes) -> list[tuple[bytes, Value]]:
+        """The copies of a dot that open here, each by its own name."""
+        found = []
+        for copy in self._replica.copies_of(dot):
+            name = make_dot(self._replica.info(copy.entry).hash, copy.index)
+            value = self._open_first(self._opener(copy.entry), copy, name)
+            if value is not None:
+                found.append((name, value))
+        return found
+
+    def first_of(self, op: StoredOp) -> Value | None:
+        """What an op's own ciphertext says; None if it is not here or cannot be opened."""
+        return self._open_first(self._opener(op.entry), op, make_dot(self._replica.info(op.entry).hash, op.index))
+
+    def read_op(self, op: StoredOp) -> Value | None:
+        """What an op says, by its own ciphertext or else its copies."""
+        found = self._open(op)
+        return Value(found[0], found[1].name, found[1].member, found[1].value) if found else None
+
+    def _read_all(self, ops: Iterable[StoredOp]) -> tuple[list[tuple[bytes, Opened]], list[tuple[bytes, bool]]]:
+        """What opens of some live ops, and the dots of what cannot be read here, with whether each is wanted."""
+        opened, unread = [], []
+        for op in ops:
+            if (found := self._open(op)) is not None:
+                opened.append(found)
+            elif self._is_unread(op):
+                dot = make_dot(self._replica.info(op.entry).hash, op.index)
+                unread.append((dot, op.missing and all(copy.missing for copy in self._replica.copies_of(dot))))
+        return opened, unread
+
+    def _is_unread(self, op: StoredOp) -> bool:
+        """Whether an op that did not open has a value that may be read one day."""
+        return op.sealed is not None and (op.missing or not self._has_key(op))
+
     # Reading one record
 
-    def _lookup(self, vault: bytes, record: bytes) -> list[Opened]:
+    def _lookup(self, vault: bytes, record: bytes) -> _Found:
         """A record's live ops, found by their targets: nothing else of the vault is opened."""
-        key = self._target_key(vault)
-        first = self._opened_at(vault, record, [target(key, record, name) for name in (BASE, STATE, ROSTER)])
-        members = roster_members(op.value for op in first if op.name == ROSTER)
-        for op in first:
-            if op.name == BASE:
-                members |= {pair for pair in base_registers(op.value) if pair[1]}
+        first = self._opened_at(vault, record, [(name, "") for name in (BASE, STATE, ROSTER)])
         names = VAULT_FIELDS if record == vault else (*FIELDS, "name")
-        targets = [target(key, record, name) for name in names]
-        targets += [target(key, record, name, member) for name, member in sorted(members)]
-        return first + self._opened_at(vault, record, targets)
+        rest = self._opened_at(vault, record, [*((name, "") for name in names), *sorted(_members(first.ops))])
+        return _Found(first.ops + rest.ops, first.unread + rest.unread)
 
-    def _opened_at(self, vault: bytes, record: bytes, targets: list[bytes]) -> list[Opened]:
-        opened = (self._open(op) for op in self._replica.ops_at(vault, targets))
-        return [found[1] for found in opened if found and found[0] == record]
+    def _opened_at(self, vault: bytes, record: bytes, registers: Iterable[tuple[str, str]]) -> _Found:
+        key, found = self._target_key(vault), _Found([], [])
+        for name, member in registers:
+            at = target(key, record, name, member or None)
+            opened, unread = self._read_all(self._replica.ops_at(vault, [at]))
+            found.ops.extend(op for whose, op in opened if whose == record)
+            found.unread.extend(Unread(dot, name, wanted) for dot, wanted in unread)
+        return found
+
+    def _read(self, vault: bytes, record: bytes) -> Item:
+        found = self._lookup(vault, record)
+        return read_item(record, found.ops, found.unread, self._through(vault))
+
+    def _through(self, vault: bytes) -> Through:
+        return lambda dots: self._replica.replaced_through(vault, dots)
 
     def _target_key(self, vault: bytes) -> bytes:
         return next(iter(self._keys[vault].values())).target_key
@@ -288,8 +394,8 @@ class Vaults:
                 self._refresh()
                 if record in self._models[vault].records and self._models[vault].records[record]:
                     return vault, record, self._models[vault].item(record)
-            elif ops := self._lookup(vault, record):
-                return vault, record, read_item(record, ops)
+            elif (found := self._lookup(vault, record)).ops or found.unread:
+                return vault, record, read_item(record, found.ops, found.unread, self._through(vault))
         raise KinringError("there is no such account", "list them with get-accounts", ExitCode.NOT_FOUND)
 
     # The read model
@@ -300,14 +406,18 @@ class Vaults:
         if vault not in self._models:
             if self._seen is None:
                 self._seen = self._replica.change_mark()
-            model = _Model()
+            model = _Model(self._target_key(vault), self._through(vault))
             model.counts = self._replica.rewritten(vault)
             grouped: dict[bytes, list[tuple[bytes, Opened]]] = {}
+            unread: dict[bytes, list[StoredOp]] = {}
             for op in self._replica.live_ops(vault):
                 if (found := self._open(op)) is not None:
                     grouped.setdefault(op.target, []).append(found)
-            for op_target, opened in grouped.items():
-                model.put(op_target, opened)
+                elif self._is_unread(op):
+                    unread.setdefault(op.target, []).append(op)
+            for op_target in grouped.keys() | unread.keys():
+                _, hidden = self._read_all(unread.get(op_target, ()))
+                model.put(op_target, grouped.get(op_target, []), hidden)
             self._models[vault] = model
         return self._models[vault]
 
@@ -326,8 +436,7 @@ class Vaults:
                 del self._models[vault]
                 continue
             for op_target in targets:
-                opened = (self._open(op) for op in self._replica.ops_at(vault, [op_target]))
-                model.put(op_target, [found for found in opened if found])
+                model.put(op_target, *self._read_all(self._replica.ops_at(vault, [op_target])))
                 model.counts[op_target] = self._replica.count_at(vault, [op_target])
         return True
 
@@ -342,6 +451,32 @@ class Vaults:
 
     def _write(self, vault: bytes, writes: Sequence[tuple[bytes, Write]], *, fresh: bool = False) -> None:
         """Append one entry with `writes` (record, what). `fresh`: made just now, nothing to replace."""
+
+        def make(keys: VaultKeys, sealer: Sealer) -> list[Op]:
+            return [self._op(vault, keys, sealer, record, write, fresh=fresh) for record, write in writes]
+
+        self._append(vault, make)
+
+    def _op(self, vault: bytes, keys: VaultKeys, sealer: Sealer, record: bytes, write: Write, *, fresh: bool) -> Op:
+        at = target(keys.target_key, record, write.name, write.member or None)
+        replaces = () if fresh else self._replaceable(vault, at)
+        return Op(at, replaces, sealer.seal(at, record, write.name, write.member, write.value))
+
+    def write_copies(self, vault: bytes, copies: Sequence[tuple[bytes, Value]]) -> list[bytes]:
+        """Append other ciphertexts of some dots (dot, what it says) in one entry; the copies' names, in order."""
+
+        def make(keys: VaultKeys, sealer: Sealer) -> list[Op]:
+            ops = []
+            for dot, value in copies:
+                at = target(keys.target_key, value.record, value.name, value.member or None)
+                ops.append(Op(at, (), sealer.seal(at, value.record, value.name, value.member, value.value), dot))
+            return ops
+
+        with self._replica.transaction():
+            info = self._append(vault, make)
+        return [make_dot(info.hash, index) for index in range(len(copies))]
+
+    def _append(self, vault: bytes, make: Callable[[VaultKeys, Sealer], list[Op]]) -> EntryInfo:
         state = self._state()
         if state.right(vault, self._unlocked.person) < WRITES:
             raise KinringError(
@@ -350,12 +485,10 @@ class Vaults:
         self._ensure_epoch(state, vault)
         self._grant_missing(self._state(), vault)
         me = self._unlocked
-        self._replica.append(
-            me.keyholder, me.sign, lambda p: self._draft(p, vault, writes, fresh=fresh), self._clock()
-        )
+        return self._replica.append(me.keyholder, me.sign, lambda p: self._draft(p, vault, make), self._clock())
 
     def _draft(
-        self, position: Position, vault: bytes, writes: Sequence[tuple[bytes, Write]], *, fresh: bool
+        self, position: Position, vault: bytes, make: Callable[[VaultKeys, Sealer], list[Op]]
     ) -> Draft:
         held = position.state.vaults[vault]
         epoch = position.state.writable_epoch(vault)
@@ -364,15 +497,8 @@ class Vaults:
             raise _no_key()
         place = Place(position.family, vault, epoch, held.suite, position.log, position.seq)
         sealer = Sealer(keys, place, self._random)
-        ops = []
-        for record, write in writes:
-            op_target = target(keys.target_key, record, write.name, write.member or None)
-            replaces = () if fresh else self._replaceable(vault, op_target)
-            ops.append(
-                Op(op_target, replaces, sealer.seal(op_target, record, write.name, write.member, write.value))
-            )
         return Draft(
-            ops=tuple(ops),
+            ops=tuple(make(keys, sealer)),
             vault=vault,
             epoch=epoch,
             suite=held.suite,
@@ -381,11 +507,11 @@ class Vaults:
         )
 
     def _replaceable(self, vault: bytes, op_target: bytes) -> tuple[bytes, ...]:
-        """The live dots that we can open: one whose key has not come yet is not overwritten unseen."""
+        """The live dots but for those that may be read one day: what nobody here has seen is not overwritten."""
         dots = (
             make_dot(self._replica.info(op.entry).hash, op.index)
             for op in self._replica.ops_at(vault, [op_target])
-            if op.sealed is None or self._opener(op.entry) is not None
+            if self._open(op) is not None or not self._is_unread(op)
         )
         return tuple(sorted(dots))
 
@@ -510,11 +636,7 @@ class Vaults:
         return self._vault_view(state, vault, count=False)
 
     def _vault_view(self, state: State, vault: bytes, *, count: bool) -> VaultView:
-        about = (
-            self._models[vault].item(vault)
-            if vault in self._models
-            else read_item(vault, self._lookup(vault, vault))
-        )
+        about = self._models[vault].item(vault) if vault in self._models else self._read(vault, vault)
         items = 0
         if count:
             items = sum(not item.deleted for item in self._items_of(vault))
@@ -571,7 +693,8 @@ class Vaults:
 
     def _items_of(self, vault: bytes) -> Iterable[Item]:
         model = self._model(vault)
-        return [model.item(record) for record, held in model.records.items() if record != vault and held]
+        held = (model.item(record) for record, targets in model.records.items() if record != vault and targets)
+        return [item for item in held if not item.emptied]
 
     def update_item(self, item_id: str, changes: dict[str, Any]) -> ItemView:
         """Change the fields named and no others; None or "" empties one. Writing a field that is in conflict
@@ -593,7 +716,7 @@ class Vaults:
 
     def _roster(self, vault: bytes, record: bytes, writes: list[Write]) -> list[Write]:
         """The roster's next value, where a member is new: it tells a reader of one record where to look."""
-        ops = self._lookup(vault, record)
+        ops = self._lookup(vault, record).ops
         held = roster_members(op.value for op in ops if op.name == ROSTER)
         base = {pair for op in ops if op.name == BASE for pair in base_registers(op.value)}
         new = {(w.name, w.member) for w in writes if w.member} - base - held
@@ -606,7 +729,7 @@ class Vaults:
             self._write_state(vault, record)
 
     def _write_state(self, vault: bytes, record: bytes) -> None:
-        seen = [op.dot for op in self._lookup(vault, record) if op.name not in (STATE, ROSTER)]
+        seen = [op.dot for op in self._lookup(vault, record).ops if op.name not in (STATE, ROSTER)]
         self._write(vault, [(record, Write(STATE, "", ["deleted", sorted(seen)]))])
 
     def restore_item(self, item_id: str) -> None:
@@ -625,15 +748,18 @@ class Vaults:
                 f"{field_name!r} is no field", f"one of {', '.join(FIELDS)}", ExitCode.NOT_FOUND
             )
         key = self._target_key(vault)
-        bases = self._versions(vault, record, [target(key, record, BASE)])
+        base_at = target(key, record, BASE)
+        bases = self._versions(vault, record, [base_at])
         names = [field_name] if field_name else [*FIELDS, *self._custom_fields(vault, record, bases)]
         state = self._state()
         names_of = self.names()
-        versions: list[VersionView] = []
+        versions = self._missing(vault, "base", base_at)
         for name in names:
             plain, _, member = name.partition(".")
-            own = self._versions(vault, record, [target(key, record, plain, member or None)])
+            at = target(key, record, plain, member or None)
+            own = self._versions(vault, record, [at])
             overridden = any(live for _, live in own)
+            versions += self._missing(vault, name, at)
             for op, live in own:
                 versions.append(_version(name, op.value, op, live, state, names_of))
             for op, live in bases:
@@ -641,6 +767,19 @@ class Vaults:
                 if value is not None:
                     versions.append(_version(name, value, op, live and not overridden, state, names_of))
         return sorted(versions, key=lambda version: (version.at, version.dot), reverse=True)
+
+    def _missing(self, vault: bytes, name: str, at: bytes) -> list[VersionView]:
+        """The values at a target that are not here and have no copy that opens."""
+        found = []
+        for op in self._replica.ops_at(vault, [at], live=False):
+            if op.missing and self._open(op) is None:
+                info = self._replica.info(op.entry)
+                dot = make_dot(info.hash, op.index)
+                author, device = _whose(info.author, self._state(), self.names())
+                found.append(
+                    VersionView(name, None, author, device, info.wall_time, op.live, dot.hex(), wanted=True)
+                )
+        return found
 
     def _custom_fields(self, vault: bytes, record: bytes, bases: list[tuple[Opened, bool]]) -> list[str]:
         """All that the record ever had, those emptied since among them."""
@@ -702,6 +841,17 @@ class Vaults:
                 if filled and self._replica.epoch_of(op.dot) in epochs:
                     found.append((item.record.hex(), _label(item), name, op.wall_time))
         return found
+
+    def wanted(self) -> dict[str, int]:
+        """Vault to how many values of it are wanted: not here, not purged, and without a copy. The vaults that may
+        not be read are counted, too."""
+        counts: dict[str, int] = {}
+        for dot, _ in wanted(self._replica, MAX_WANTED):
+            op = self._replica.op_of(dot)
+            assert op is not None
+            vault = self._replica.info(op // MAX_COUNT).vault.hex()
+            counts[vault] = counts.get(vault, 0) + 1
+        return counts
 
     def categories(self) -> list[str]:
         found = {
@@ -814,6 +964,8 @@ class Vaults:
             item.tags,
             item.form_fields,
             conflicts,
+            item.wanted,
+            item.stub and item.revived,
         )
 
     def _version(self, vault: bytes, item: Item) -> int:
@@ -822,7 +974,7 @@ class Vaults:
             return sum(model.counts.get(op_target, 1) for op_target in model.records[item.record])
         key = self._target_key(vault)
         targets = {
-            target(key, item.record, op.name, op.member or None) for op in self._lookup(vault, item.record)
+            target(key, item.record, op.name, op.member or None) for op in self._lookup(vault, item.record).ops
         }
         return self._replica.count_at(vault, targets)
 
@@ -851,6 +1003,13 @@ def _id(text: str, what: str) -> bytes:
             f"{article} {what} id is 32 hexadecimal digits", "copy it from the list", ExitCode.INVALID
         )
     return value
+
+
+def _members(ops: Iterable[Opened]) -> set[tuple[str, str]]:
+    """The members that a record's rosters and bases name."""
+    ops = list(ops)
+    members = roster_members(op.value for op in ops if op.name == ROSTER)
+    return members | {pair for op in ops if op.name == BASE for pair in base_registers(op.value) if pair[1]}
 
 
 def _label(item: Item) -> str:
