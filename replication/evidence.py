@@ -77,7 +77,8 @@ def lost(replica: Replica, signed: Sequence[Row], shown: Sequence[Row]) -> int:
     for row in differing[:MAX_COMPARED]:
         beside = of_log.get(row.log, [])
         if not any(_may_follow(replica, row, other) for other in beside):
-            missing += max(1, row.seq - max((o.seq for o in beside if o.seq < row.seq), default=-1))
+            # Where another branch is longer, it is not known where the two parted.
+            missing += max(1, row.seq - max((other.seq for other in beside), default=-1))
     return missing
 
 
