@@ -175,6 +175,7 @@ class SectorDisk(Disk):
         self._vfs = _all_disks()
         self.path = self._vfs.place()
         self._vfs.disks[self.path] = self
+        open(self.path, "xb").close()  # for the locks
         self.files: dict[str, File] = {} if content is None else {self.path: File(content)}
         self.named = dict(self.files)
         """The folder as it is on the disk: a file is there for good from its first sync on."""
@@ -217,6 +218,10 @@ class SectorDisk(Disk):
     def calm(self) -> None:
         self.cut_at = self.failing = self.free = None
 
+    def empty(self) -> None:
+        """Somebody made room."""
+        self.free = None
+
     def die(self) -> None:
         if not self.dead:
             self.dead = True
@@ -242,8 +247,7 @@ class SectorDisk(Disk):
             self.named = dict(files)
         self._remove("-wal", "-shm", "-journal")
         for name in self.files:
-            with open(name, "ab"):
-                """For the locks."""
+            open(name, "ab").close()
 
     def _remove(self, *ends: str) -> None:
         for end in ends:

@@ -11,6 +11,7 @@ from replication.encoding import decode, encode
 from replication.errors import RemoteProtocolError
 from replication.messages import ENTRIES
 from replication.session import PeerSaved, SessionState, SyncSession, Took
+from replication.store import StoreError
 from simulations.store import Crash
 
 if TYPE_CHECKING:
@@ -132,8 +133,9 @@ class Connection:
             self.world.trace("refused", device.name, error.kind)
             self.end(side)
             return
-        except Crash:
-            self.world.crash(device)
+        except (Crash, StoreError) as error:
+            self.world.ended(device, error)
+            self.cut()
             return
         for event in events:
             if isinstance(event, PeerSaved) and not self.tampered:

@@ -14,6 +14,7 @@ from replication.entry import make_dot
 from replication.membership import A_DEVICE, A_PERSON, ADMIN, OWNS, READER, READS, WRITER, WRITES
 from replication.messages import ENTRIES
 from replication.replica import EntryInfo
+from simulations.disk import SectorDisk
 from simulations.household import FIELDS, FORM_NAMES, TAG_NAMES, Desk, Holder, Identity, found, let_in
 from simulations.network import ATTACKERS
 from simulations.store import SimulatedStore
@@ -76,6 +77,7 @@ def share(world: World, device: Device, desk: Desk, right: int | None = None) ->
 
 def storm(world: World, steps: int = STEPS) -> None:
     """Make a family, and let it live. Each deed has a number."""
+    world.sectors = world.random.random() < 1 / 3
     first = founded(world, second_person=world.random.random() < 0.6)
     sizes, weights = zip(*_SIZES, strict=True)
     world.most_devices = world.random.choices(sizes, weights)[0]
@@ -309,10 +311,28 @@ def _crash(world: World) -> None:
         if world.random.random() < 0.25:
             world.crash(device)
             return
+        if isinstance(device.disk, SectorDisk) and world.random.random() < 0.6:
+            _disk_fails(world, device, device.disk)
+            return
         store = world.random.choice((device.node, device.page)).store
         assert isinstance(store, SimulatedStore)
         store.fuse = world.random.randrange(1, 40)
         world.trace("fuse", device.name, str(store.fuse))
+
+
+def _disk_fails(world: World, device: Device, disk: SectorDisk) -> None:
+    """The power goes during a write to the disk, one write or sync fails, or it is full for some time."""
+    how = world.random.random()
+    if how < 0.6:
+        disk.cut_at = disk.operations + world.random.randrange(1, 60)
+        world.trace("power", device.name, str(disk.cut_at - disk.operations))
+    elif how < 0.9:
+        disk.failing = (world.random.choice(("write", "sync")), world.random.randrange(12))
+        world.trace("disk", device.name, disk.failing[0], str(disk.failing[1]))
+    else:
+        disk.free = world.random.randrange(30_000)
+        world.trace("fills", device.name, str(disk.free))
+        world.time.at(world.time.now + world.random.randrange(30_000), disk.empty)
 
 
 def _clock(world: World) -> None:

@@ -12,6 +12,8 @@ from typing import Any, Final
 from node.item import FORM, TAGS
 from replication.entry import STATEMENTS, Header, body_root, sign_entry, to_wire
 from replication.replica import EntryInfo
+from replication.store import StoreError
+from simulations.disk import SectorDisk
 from simulations.household import CANARY, FORM_NAMES, TAG_NAMES, Desk, Holder, Identity
 from simulations.network import Connection, Timeline
 from simulations.oracle import Oracle, check, check_durable, demand
@@ -67,6 +69,8 @@ class World:
         self.deeds: dict[int, str] = {}
         """What was done, in words, by number."""
         self.most_devices = 6
+        self.sectors = False
+        """Whether disks lose, tear and fail: in a third of the storms."""
         self._without = without
         self._doing: list[str] | None = None
         self.time = Timeline()
@@ -139,7 +143,7 @@ class World:
     def add(self, name: str, identity: Identity, holders: list[Holder], *, content: bytes | None = None,
             mark: bytes | None = None, family: bytes | None = None) -> Device:  # fmt: skip
         mark = self.random.randbytes(16) if mark is None else mark
-        device = Device(name, identity, holders, Disk(content), mark, self._offset())
+        device = Device(name, identity, holders, self._disk(content), mark, self._offset())
         self.devices.append(device)
         self._open(device)
         if family is not None:
@@ -147,6 +151,9 @@ class World:
         device.promised = device.disk.hashes()
         self._recover(device)
         return device
+
+    def _disk(self, content: bytes | None) -> Disk:
+        return SectorDisk(content) if self.sectors else Disk(content)
 
     def _offset(self) -> int:
         return self.random.choice(
@@ -167,6 +174,7 @@ class World:
         device.up = True
 
     def _close(self, device: Device) -> None:
+        device.disk.calm()
         for connection in list(self.connections):
             if device in connection.ends:
                 connection.cut()
@@ -190,8 +198,20 @@ class World:
         """Its processes end here; what was committed is there when they come back."""
         self.trace("crash", device.name)
         self.crashes += 1
+        device.disk.die()
+        device.disk.let_go()
         self._close(device)
+        device.disk.revive(self.random, power_cut=self.random.random() < 0.7)
         self.time.at(self.time.now + self.random.randrange(500, 20_000), lambda: self.restart(device))
+
+    def ended(self, device: Device, error: BaseException) -> None:
+        """Its process died, or had to end because the disk failed. A full disk is no reason to end."""
+        if isinstance(error, StoreError) and error.kind == "full":
+            self.trace("full", device.name)
+        elif isinstance(error, Crash) or (isinstance(error, StoreError) and error.kind == "io"):
+            self.crash(device)
+        else:
+            raise error
 
     def restart(self, device: Device) -> None:
         if device.up or device.drawer:
@@ -237,7 +257,7 @@ class World:
         self.trace("restore", device.name, str(known))
         self.put_back |= {holder.id for holder in device.holders}
         old = device.disk
-        device.disk = Disk(snapshot.content)
+        device.disk = self._disk(snapshot.content)
         device.promised = device.disk.hashes()
         self._lose(old.hashes())
         old.discard()
@@ -359,8 +379,8 @@ class World:
                     self.oracle.wrote(info, device.page, powerless=powerless)
                     device.promised.add(info.hash)
             self.push(device)
-        except Crash:
-            self.crash(device)
+        except (Crash, StoreError) as error:
+            self.ended(device, error)
             return False
         return True
 
@@ -464,6 +484,7 @@ class World:
             for store in (device.node.store, device.page.store) if device.up else ():
                 assert isinstance(store, SimulatedStore)
                 store.fuse = None
+            device.disk.calm()
             self.restart(device)
         self.run_until_quiet(mesh)
         for device, desk in [*self.desks(), *self.desks()]:  # twice: who was handed a key may hand it on
