@@ -25,6 +25,9 @@ LABEL_GRANT: Final = b"kinring/1/grant"
 LABEL_EARLIER: Final = b"kinring/1/earlier-epoch"
 LABEL_DISCOVERY: Final = b"kinring/1/discovery-grant"
 
+MAX_CONTENT: Final = 128
+"""Bytes inside a box: three strings of 32. More is refused before it is parsed."""
+
 
 def _bound(label: bytes, parts: list[Any]) -> bytes:
     return tagged_hash(label, encode(parts))
@@ -42,7 +45,7 @@ def open_keys(
 ) -> VaultKeys:
     """Raises Unopened `box`, `context` or `commitment`."""
     try:
-        content = decode(SealedBox(private).decrypt(box))
+        content = decode(SealedBox(private).decrypt(box), limit=MAX_CONTENT)
     except (CryptoError, Malformed, ValueError):
         raise Unopened("box") from None
     match content:
@@ -192,7 +195,7 @@ def seal_discovery_key(key: bytes, *, family: bytes, device: bytes, box_key: byt
 def open_discovery_key(box: bytes, *, family: bytes, device: bytes, private: PrivateKey) -> bytes:
     """32 bytes. Raises Unopened."""
     try:
-        content = decode(SealedBox(private).decrypt(box))
+        content = decode(SealedBox(private).decrypt(box), limit=MAX_CONTENT)
     except (CryptoError, Malformed, ValueError):
         raise Unopened("box") from None
     match content:

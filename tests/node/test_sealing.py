@@ -181,7 +181,7 @@ def salamander(one: bytes, two: bytes, nonce: bytes, aad: bytes) -> bytes:
     return b"".join(piece.to_bytes(16, "big") for piece in (*blocks, last, tag))
 
 
-def test_one_ciphertext_under_two_keys_is_stopped_at_the_commitment():
+def test_a29_one_ciphertext_under_two_keys_is_stopped_at_the_commitment():
     other = replace(KEYS, vault_key=b"x" * 32)
     salt = secrets.token_bytes(32)
     (first, mine), (second, theirs) = (entry_key(k.vault_key, salt, PLACE) for k in (KEYS, other))
