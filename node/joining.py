@@ -147,7 +147,7 @@ def _offer(host: Host, device: NewDevice) -> bytes:
     me = host.unlocked.person
     person: list[Any] = []
     if not device.blind:
-        wraps = [list(pair) for pair in state.unlocks[me][-TRIED_WRAPS:]]
+        wraps = [[one.wrap, one.older or b""] for one in state.unlocks[me] if one.wrap is not None][-TRIED_WRAPS:]
         person = [me, host.unlocked.username, host.secret_key, wraps]
     return encode([1, state.family, host.device.id, host.device.leaf, discovery_key, person])
 

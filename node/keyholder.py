@@ -102,7 +102,8 @@ def unlock(
             ExitCode.NOT_FOUND,
         )
     secret_key = secrets.load(person) if pepper is None else secret_key_from_pepper(pepper, person)
-    for wrap, _ in reversed(replica.state().unlocks.get(person, [])[-TRIED_WRAPS:]):
+    known = [one.wrap for one in replica.state().unlocks.get(person, []) if one.wrap is not None]
+    for wrap in reversed(known[-TRIED_WRAPS:]):
         try:
             parsed = parse_unlock_wrap(wrap)
             stretched = stretch(password, parsed.kdf, parsed.salt)

@@ -35,7 +35,7 @@ from replication.entry import (
 )
 from replication.errors import InvalidSignature, LocalProtocolError, Malformed, Missing, Refused
 from replication.log import MAX_ROWS, Row, SignedFrontier, sign_frontier, signed_from_wire
-from replication.membership import DEVICE, KNOWN, WRITES, Membership, State, Statement
+from replication.membership import DEVICE, KNOWN, WRITES, Cut, Membership, Purge, State, Statement
 from replication.registers import Write, live_dots
 from replication.store import Store, StoreError
 from replication.verify import WORTH_IT, sound
@@ -188,6 +188,7 @@ class Replica:
         self._loaded = 0
         self._version = -1
         self._infos: dict[int, EntryInfo] = {}
+        self._floors_of: tuple[list[Purge], set[tuple[bytes, bytes]]] = ([], set())
         self.refresh()
 
     @classmethod
@@ -529,9 +530,13 @@ class Replica:
         self._extend_log(number, previous)
         if has_ops:
             self._insert_ops(entry_id, entry, counted=not reason and not cut)
-            if not reason and self._membership.state().cuts:
-                if cut:
-                    self._lift()
+            if cut:
+                self._lift_in(entry_id, entry)
+            if (
+                not reason
+                and self._membership.state().cuts
+                and self.store.row("SELECT 1 FROM entries WHERE cut LIMIT 1")
+            ):
                 # The quick way above does not know of writes beyond a cut.
                 self._recount_targets({(h.vault, op.target) for op in entry.ops})
         else:
@@ -588,17 +593,21 @@ class Replica:
     # Cuts
 
     def _is_cut(self, header: Header, digest: bytes) -> bool:
-        """Whether a new entry lies beyond a cut."""
+        """Whether a new entry lies beyond a cut: all before a head that is here are here, so only the head itself
+        can be under one; for a head that is still to come the entry waits."""
         state = self._membership.state()
-        cuts = state.cuts.get(header.author)
-        if not cuts or digest in self._under(state.taken_in.get(header.log, ())):
+        cuts = [c for c in state.cuts.get(header.author, ()) if self._concerns(c, header.vault, header.frontier)]
+        if not cuts or digest in state.taken_in.get(header.log, ()):
             return False
-        return any(digest not in self._under(cut.get(header.log, ())) for cut in cuts)
+        return any(digest not in cut.heads.get(header.log, ()) for cut in cuts)
+
+    def _concerns(self, cut: Cut, vault: bytes, frontier: tuple[bytes, ...]) -> bool:
+        return (cut.vaults is None or vault in cut.vaults) and not self._membership.lifts(cut, frontier)
 
     def _is_named_by_cut(self, header: Header, digest: bytes) -> bool:
         """Whether a cut that came before it was waiting for this head: what it follows counts too."""
         state = self._membership.state()
-        named = [cut.get(header.log, frozenset()) for cut in state.cuts.get(header.author, ())]
+        named = [cut.heads.get(header.log, frozenset()) for cut in state.cuts.get(header.author, ())]
         return any(digest in heads for heads in [*named, state.taken_in.get(header.log, set())])
 
     def _under(self, heads: Iterable[bytes]) -> set[bytes]:
@@ -621,12 +630,15 @@ class Replica:
                 logs[number] = (log, author)
         for number, (log, author) in logs.items():
             taken = self._under(state.taken_in.get(log, ()))
-            allowed = [self._under(cut.get(log, ())) for cut in state.cuts.get(author, ())]
-            for entry, digest, vault, before in self.store.rows(
-                "SELECT id, hash, vault, cut FROM entries WHERE log = ? AND reason IS NULL AND vault IS NOT NULL",
+            cuts = [(cut, self._under(cut.heads.get(log, ()))) for cut in state.cuts.get(author, ())]
+            for entry, digest, vault, before, frontier in self.store.rows(
+                "SELECT id, hash, vault, cut, frontier FROM entries "
+                "WHERE log = ? AND reason IS NULL AND vault IS NOT NULL",
                 (number,),
             ):
-                cut = digest not in taken and any(digest not in under for under in allowed)
+                cut = digest not in taken and any(
+                    digest not in under and self._concerns(one, vault, _split(frontier, 32)) for one, under in cuts
+                )
                 if cut != bool(before):
                     self.store.run("UPDATE entries SET cut = ? WHERE id = ?", (cut, entry))
                     touched |= {
@@ -665,19 +677,36 @@ class Replica:
             ]
             self.store.run_many("UPDATE ops SET live = ? WHERE id = ?", changes)
 
+    def _floors(self) -> set[tuple[bytes, bytes]]:
+        """(dot, vault) of what the floors of purges in force name: it counts whatever the cuts, or what was purged
+        could be live again."""
+        purges = self._membership.state().purges
+        if purges is not self._floors_of[0]:
+            found = {(dot, purge.vault) for purge in purges for floor in purge.items.values() for dot in floor}
+            self._floors_of = (purges, found)
+        return self._floors_of[1]
+
+    def _lift_in(self, entry_id: int, entry: Entry) -> None:
+        """Of an entry beyond a cut, the writes that a floor names."""
+        floors, vault = self._floors(), entry.header.vault
+        found = [
+            (entry_id * MAX_COUNT + index,)
+            for index in range(len(entry.ops))
+            if floors and (make_dot(entry.hash, index), vault) in floors
+        ]
+        self.store.run_many("INSERT INTO lifted VALUES (?)", found)
+
     def _lift(self) -> set[tuple[bytes, bytes]]:
-        """What the floors of purges in force name counts whatever the cuts: or what was purged could be live again.
-        The (vault, target) pairs where that changed."""
+        """Bring what is lifted up to the purges in force. The (vault, target) pairs where that changed."""
         named: dict[int, tuple[bytes, bytes]] = {}
-        for purge in self._membership.state().purges:
-            for dot in {dot for floor in purge.items.values() for dot in floor}:
-                found = self.store.row(
-                    "SELECT ops.id, target FROM ops JOIN entries ON entries.id = ops.id / 1024 "
-                    "WHERE ops.id = ? AND vault = ? AND reason IS NULL",
-                    (self.op_of(dot), purge.vault),
-                )
-                if found:
-                    named[found[0]] = (purge.vault, found[1])
+        for dot, vault in self._floors():
+            found = self.store.row(
+                "SELECT ops.id, target FROM ops JOIN entries ON entries.id = ops.id / 1024 "
+                "WHERE ops.id = ? AND vault = ? AND reason IS NULL",
+                (self.op_of(dot), vault),
+            )
+            if found:
+                named[found[0]] = (vault, found[1])
         held = {
             op: (vault, target)
             for op, vault, target in self.store.rows(

@@ -25,6 +25,7 @@ CREATE TABLE entries (
 ) STRICT;
 CREATE INDEX entries_of_log ON entries (log, seq);
 CREATE INDEX tips ON entries (log) WHERE tip;
+CREATE INDEX cut_entries ON entries (id) WHERE cut;
 
 CREATE TABLE statements (
     hash BLOB PRIMARY KEY,               -- 32 bytes

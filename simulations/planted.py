@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from node import item as items
 from node import sealing
-from replication import membership
+from replication import authority, membership
 from replication import replica as replicas
 from replication.entry import Entry, from_wire
 from replication.errors import Missing
@@ -151,7 +151,7 @@ def _clock() -> list[Patch]:
 
 def _let_pass(name: str, reason: str) -> list[Patch]:
     """Judge as before, but take no offence at `reason`."""
-    real = vars(membership)[name]
+    real = vars(authority)[name]
 
     def lenient(*values: Any, **named: Any) -> None:
         try:
@@ -160,7 +160,7 @@ def _let_pass(name: str, reason: str) -> list[Patch]:
             if str(error) != reason:
                 raise
 
-    return [(membership, name, lenient)]
+    return [(authority, name, lenient)]
 
 
 def _blind() -> list[Patch]:
@@ -287,13 +287,15 @@ def _no_cuts() -> list[Patch]:
 
 
 def _junior_wins() -> list[Patch]:
-    def junior_first(removals: Any, statements: Any, saw: Any, can_act: Any) -> Any:
+    def junior_first(removals: Any, statements: Any, saw: Any, can_act: Any, seniority: Any) -> Any:
         stand: list[Any] = []
-        dead: set[bytes] = set()
-        for one in sorted(removals, key=lambda r: (r.rank, r.hash), reverse=True):
-            undone = undone_by([*stand, one], statements, saw)
-            if one.hash not in undone and can_act([*stand, one], undone):
-                stand, dead = [*stand, one], undone
+        every = {one.hash for one in removals}
+        dead: set[bytes] = every
+        for one in sorted(removals, key=lambda r: seniority(r.hash), reverse=True):
+            tried = [*stand, one]
+            undone = undone_by(tried, statements, saw, every - {r.hash for r in tried})
+            if one.hash not in undone and can_act(tried, undone):
+                stand, dead = tried, undone
         return stand, dead
 
     return [(membership, "standing", junior_first)]

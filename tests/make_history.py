@@ -14,21 +14,34 @@ from replication.entry import Entry, from_wire, log_id, sign_entry, tagged_hash,
 from replication.log import Row, sign_frontier
 from replication.membership import (
     A_DEVICE,
+    A_PERSON,
+    ADMIN,
+    APPROVE,
+    DISCOVERY,
     EPOCH,
+    FORGET,
     GRANT,
     PAPER,
+    PROPOSE,
+    PURGE,
+    READS,
+    RECOVER,
     REMOVE,
+    REVOKE,
+    ROLE,
     SELF,
     TAKE_IN,
     UNLOCK,
     WRITER,
     WRITES,
+    device_proof,
+    keyholder_proof,
     self_admission,
 )
 from replication.messages import Ack, Entries, Frontiers, Hello, RefusedEntry, Shared, Values, Want, write_message
 from replication.replica import Replica
 from replication.session import SILENCE_MS
-from tests.kin import BOX, Author, Family, copy, new_replica, state, wires, write
+from tests.kin import BOX, LEAF, Author, Family, copy, new_replica, state, wires, write
 
 BEN, CLEO = Author("ben"), Author("cleo")
 BENS_PHONE = Author("bens phone")
@@ -61,7 +74,7 @@ def tell() -> History:
     it.note("Anna admits Ben with his phone")
     family.grant(replica, family.vault, ben, WRITES, BEN)
     it.note("Anna lets Ben write in her vault")
-    write(replica, BEN, family.vault, "password", "from ben")
+    first = write(replica, BEN, family.vault, "password", "from ben")
     it.note("Ben writes")
     it.state("Ben chooses a master password", BEN, [UNLOCK, ben, b"w" * 64, b""])
     it.state("Ben prints an emergency kit", BEN, [PAPER, ben, Author("kit").id, Author("kit").box_key, b"s" * 32])
@@ -81,13 +94,43 @@ def tell() -> History:
         family.anna,
         [EPOCH, family.vault, held.heads(), b"D" * 32, [[key, BOX] for key in readers], [[held.heads()[0], BOX]]],
     )
-    write(replica, family.anna, family.vault, "password", "from anna")
+    second = write(replica, family.anna, family.vault, "password", "from anna")
     it.note("Anna writes under it, over what Ben wrote")
     mine = [[family.anna.id, BOX]]
     newest = replica.state().vaults[family.vault].newest_epoch()
     it.state("Anna hands the key to herself again", family.anna,
              [GRANT, family.vault, newest, family.person, 3, mine])  # fmt: skip
+    _govern(it, ben)
+    it.state("Anna purges what Ben wrote", family.anna, [PURGE, family.vault, [[first, [second]]]])
+    _start_anew(it)
     return it
+
+
+def _govern(it: History, ben: bytes) -> None:
+    """What admins and owners say of others, and a person of their own wraps."""
+    family, anna, state = it.family, it.family.anna, it.replica.state
+    cleo = state().person_of(CLEO.id)
+    it.state("Anna makes Cleo an admin", anna, [ROLE, cleo, ADMIN, []])
+    it.state("Anna lets Ben only read from now on", anna, [REVOKE, family.vault, ben, READS, []])
+    it.state("Cleo proposes that Ben be removed", CLEO, [PROPOSE, b"n" * 16, A_PERSON, ben])
+    (proposal,) = state().proposals
+    it.state("Anna approves", anna, [APPROVE, proposal, []])
+    it.state("Anna makes a new discovery key", anna, [DISCOVERY, [[one, BOX] for one in sorted(state().devices)]])
+    for wrap in (b"v", b"u"):
+        it.state("Anna chooses a master password", anna, [UNLOCK, family.person, wrap * 64, b""])
+    old, new = (one.hash for one in state().unlocks[family.person])
+    it.state("Anna forgets the one before", anna, [FORGET, [old], new])
+
+
+def _start_anew(it: History) -> None:
+    """The family recovery key brings Dora, as an admin."""
+    dora, laptop, family = Author("dora"), Author("doras laptop"), it.family.family
+    proof = laptop.sign(device_proof(family, laptop.id, laptop.box_key, LEAF))
+    own = dora.sign(keyholder_proof(family, dora.id[:16], laptop.id, dora.id, dora.box_key))
+    it.state("the family recovery key brings Dora", Author("recovery"), [
+        RECOVER, [], laptop.id, laptop.box_key, LEAF, BOX, proof, dora.id, dora.box_key, own,
+        Author("next recovery").id,
+    ])  # fmt: skip
 
 
 def _author(replica: Replica, row: Row) -> bytes:

@@ -38,10 +38,19 @@ from replication.entry import (
 from replication.log import Row, counts_digest, sign_frontier
 from replication.membership import (
     ADMIN,
+    APPROVE,
     DEVICE,
+    DISCOVERY,
+    FORGET,
     FOUND,
     PERMIT,
     PERSON,
+    PROPOSE,
+    PURGE,
+    READER,
+    RECOVER,
+    REVOKE,
+    ROLE,
     SHARED,
     SUITE,
     UNLOCK,
@@ -440,6 +449,22 @@ def _powerless() -> dict[str, tuple[list[Any], str]]:
         "a permit for nothing": ([PERMIT, LAPTOP.id], "unknown device"),
         "suite of no vault": ([SUITE, fixed(16), 1, [1, 2], 1], "not the owner"),
         "another's wrap": ([UNLOCK, fixed(16), fixed(64), b""], "another person's"),
+        "a wrap by a digest of 31 bytes": ([UNLOCK, fixed(16), [fixed(31)], b""], "shape"),
+        "a role of nobody": ([ROLE, fixed(16), READER, []], "unknown person"),
+        "a role with a log of 15 bytes": ([ROLE, fixed(16), READER, [[fixed(15), []]]], "shape"),
+        "a right in no vault": ([REVOKE, fixed(16), fixed(16), 0, []], "unknown vault or person"),
+        "a proposal about nobody": ([PROPOSE, fixed(16), 1, fixed(16)], "unknown person"),
+        "a proposal about no kind": ([PROPOSE, fixed(16), 2, fixed(16)], "unknown person"),
+        "approval of nothing": ([APPROVE, fixed(32), []], "unknown proposal"),
+        "a recovery by the founder": (
+            [RECOVER, [], LAPTOP.id, LAPTOP.box_key, LEAF, fixed(48), fixed(64), ANNA.id, ANNA.box_key, fixed(64),
+             fixed(32)],
+            "not the recovery key in force",
+        ),
+        "purged in no vault": ([PURGE, fixed(16), [[fixed(18), [fixed(18)]]]], "unknown vault"),
+        "purged without a floor": ([PURGE, fixed(16), [[fixed(18), []]]], "shape"),
+        "forgotten for no wrap": ([FORGET, [fixed(32)], fixed(32)], "unknown floor"),
+        "a discovery key for no device": ([DISCOVERY, [[fixed(32), fixed(48)]]], "recipients are not the devices"),
     }
 
 

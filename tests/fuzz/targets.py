@@ -37,10 +37,11 @@ from replication.entry import LABEL_SIGNATURE, STATEMENTS, Header, from_wire, st
 from replication.errors import Refused, RemoteProtocolError
 from replication.leaf import check_leaf
 from replication.log import signed_from_wire
-from replication.membership import Membership, Statement, _can_act
+from replication.membership import Membership, Statement
 from replication.messages import Hello, Shared, read_message, write_message
 from replication.replica import Replica
 from replication.session import SyncSession
+from replication.state import can_act
 from tests.kin import Author, new_replica
 from tests.make_history import BEN, CLEO
 from tests.make_vectors import boxed
@@ -157,7 +158,7 @@ def run_membership(data: bytes) -> None:
             for i, (n, b) in enumerate(zip(names, bodies, strict=True))]  # fmt: skip
     membership.add(made)
     state = membership.state()
-    assert _can_act(state), "nobody is left who can act"
+    assert can_act(state), "nobody is left who can act"
     assert all(type(membership.reasons.get(name, "")) is str for name in names)
     for vault in state.vaults:
         state.recipients(vault)
@@ -190,7 +191,7 @@ def run_hostile_entry(data: bytes) -> None:
             replica.table()
             replica.put_aside()
             replica.frontier()
-            assert _can_act(replica.state()), "nobody is left who can act"
+            assert can_act(replica.state()), "nobody is left who can act"
             raise _Undone
     except _Undone:
         pass

@@ -526,7 +526,7 @@ def encode_state(membership: Membership) -> bytes:
             [key, v.kind, sorted(map(list, v.rights.items())), v.suite_version, v.suite, epochs_of(v)]
             for key, v in sorted(state.vaults.items())
         ],
-        sorted([k, [list(w) for w in wraps]] for k, wraps in state.unlocks.items()),
+        sorted([k, [[w.hash, w.wrap] for w in wraps]] for k, wraps in state.unlocks.items()),
     ]
     return encode(value)
 

@@ -21,10 +21,7 @@ from replication.membership import (
     TAKE_IN,
     WRITER,
     WRITES,
-    Membership,
     State,
-    Statement,
-    family_id,
 )
 from replication.registers import Write, live_dots
 from tests.kin import (
@@ -42,52 +39,7 @@ from tests.kin import (
     wires,
     write,
 )
-
-NAMES = ("anna", "ben", "cleo", "dora")
-PEOPLE = [Author(name) for name in NAMES]
-LAPTOPS = [Author(f"{name}s laptop") for name in NAMES]
-FOUNDING: list[Any] = [FOUND, PEOPLE[0].box_key, Author("recovery").id, b"_" * 32]
-FAMILY = family_id(PEOPLE[0].id, *FOUNDING[1:])
-
-
-class Home(Statements):
-    """Anna founded it and admitted Ben, Cleo (admins) and Dora, in this order, each on a laptop of their own."""
-
-    def __init__(self) -> None:
-        super().__init__(FAMILY)
-        self.people: list[bytes] = []
-        for number, (author, laptop) in enumerate(zip(PEOPLE, LAPTOPS, strict=True)):
-            before = [FOUNDING] if number == 0 else []
-            admission = [PERSON, WRITER if author.name == "dora" else ADMIN, author.id[:16]]
-            person = self.make(PEOPLE[0], *before, admission)[-1].hash[:16]
-            admitted = [
-                admission,
-                admit_device(FAMILY, laptop, person),
-                add_keyholder(FAMILY, person, laptop, author),
-            ]
-            assert self.add(PEOPLE[0], *before, *admitted) == [""] * (len(before) + 3)
-            self.people.append(person)
-
-    def state(self) -> State:
-        return self.membership.state()
-
-    def names(self) -> set[str]:
-        return {NAMES[self.people.index(person)] for person in self.state().people}
-
-
-def remove(person: bytes, *cuts: list[Any]) -> list[Any]:
-    return [REMOVE, A_PERSON, person, sorted(cuts)]
-
-
-def in_any_order(batches: list[list[Statement]], seed: int) -> Membership:
-    """The same entries in another order of arrival that respects what each was made after."""
-    draw, waiting, it = random.Random(seed), list(batches), Membership(FAMILY)
-    while waiting:
-        ready = [batch for batch in waiting if all(head in it for head in batch[0].frontier)]
-        chosen = draw.choice(ready)
-        waiting.remove(chosen)
-        it.add(chosen)
-    return it
+from tests.replication.household import FAMILY, FOUNDING, LAPTOPS, NAMES, PEOPLE, Home, in_any_order, remove
 
 
 def test_a_junior_admin_is_removed_with_their_device_and_key():

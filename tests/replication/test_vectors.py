@@ -12,7 +12,7 @@ import pytest
 from replication.entry import OPS, STATEMENTS, from_wire
 from replication.errors import RemoteProtocolError
 from replication.log import Row
-from replication.membership import _SHAPES
+from replication.membership import KNOWN
 from replication.messages import read_message
 from replication.replica import Replica
 from replication.session import SyncSession
@@ -53,7 +53,7 @@ def test_every_refusal_that_a_page_names_has_a_vector(page: str):
 
 def test_every_statement_has_a_vector_in_which_it_is_in_force():
     said = {s["number"] for entry in HISTORY["entries"] for s in entry["statements"] if not s["reason"]}
-    assert set(_SHAPES) - said == set()
+    assert KNOWN - said == set()
 
 
 def test_every_kind_of_entry_has_a_vector():

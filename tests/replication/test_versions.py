@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from replication import membership
+from replication import statements
 from replication.entry import OPS, STATEMENTS, Entry, Header, Op, body_root, sign_entry, statement_hashes, to_wire
 from replication.membership import GRANT, VAULT, WRITER, WRITES
 from replication.replica import Replica
@@ -137,8 +137,8 @@ def test_an_unknown_statement_counts_after_an_update(
     write(one, ben, family.vault, "t", "bens")
     path = str(tmp_path / "store")
     with monkeypatch.context() as older:
-        older.delitem(membership._SHAPES, GRANT)
-        older.setattr("replication.replica.KNOWN", frozenset(membership._SHAPES))
+        older.delitem(statements.SHAPES, GRANT)
+        older.setattr("replication.replica.KNOWN", frozenset(statements.SHAPES))
         old = new_replica("two", family.family, path)
         old.ingest(wires(one))
         assert sorted(reasons(old)) == ["no right to write", "unknown statement"]
