@@ -19,7 +19,7 @@ from replication.entry import MAX_TIME, MAX_VERSION, UNDERSTOOD, tagged_hash
 from replication.errors import InvalidSignature, Malformed
 
 LABEL_SIGNED: Final = b"kinring/1/signed-frontier"
-LABEL_COUNTS: Final = b"kinring/1/frontiers-held"
+LABEL_HELD: Final = b"kinring/1/frontiers-held"
 
 MAX_ROWS: Final = 4096
 MAX_SIGNED: Final = 256 * 1024
@@ -54,6 +54,10 @@ def rows_from_value(value: Any) -> list[Row]:
     return rows
 
 
+Version = tuple[int, bytes]
+"""Which of a device's signed frontiers: its count, and the first 8 bytes of the signature."""
+
+
 @dataclass(frozen=True, slots=True)
 class SignedFrontier:
     """What a device says it holds, durably. `count` goes up by one each time; the latest one stands.
@@ -71,6 +75,9 @@ class SignedFrontier:
         """The 32 bytes that the device signs."""
         value = [family, self.device, self.count, self.wall_time, self.reads, rows_to_value(self.rows)]
         return tagged_hash(LABEL_SIGNED, encode(value))
+
+    def version(self) -> Version:
+        return self.count, self.signature[:8]
 
     def verify(self, family: bytes) -> None:
         """Raises InvalidSignature unless the device signed it for this family."""
@@ -115,6 +122,6 @@ def signed_from_wire(data: bytes) -> SignedFrontier:
     return SignedFrontier(device, count, wall_time, reads, tuple(rows_from_value(rows)), signature)
 
 
-def counts_digest(counts: Mapping[bytes, int]) -> bytes:
-    """16 bytes that stand for which signed frontiers a copy holds: device to count."""
-    return tagged_hash(LABEL_COUNTS, encode([[device, counts[device]] for device in sorted(counts)]))[:16]
+def held_digest(held: Mapping[bytes, Version]) -> bytes:
+    """16 bytes that stand for the signed frontiers that a copy holds."""
+    return tagged_hash(LABEL_HELD, encode([[device, *held[device]] for device in sorted(held)]))[:16]

@@ -12,7 +12,7 @@ from typing import Any, Final
 from replication.encoding import MAX_BYTES, decode, encode
 from replication.entry import MAX_SEALED
 from replication.errors import Malformed
-from replication.log import MAX_SIGNED, Row, counts_digest, rows_from_value, rows_to_value
+from replication.log import MAX_SIGNED, Row, held_digest, rows_from_value, rows_to_value
 
 PROTOCOL: Final = 1
 HELLO, ENTRIES, ACK, REFUSED, PING, FRONTIERS, WANT, VALUES, SHARED = range(9)
@@ -21,9 +21,9 @@ MAX_ENTRIES: Final = 1024
 MAX_FRONTIERS: Final = 64
 MAX_WANTED: Final = 256
 """Values asked for at once."""
-MAX_COUNTS: Final = 1024
+MAX_DEVICES: Final = 1024
 """Devices whose signed frontiers a side lists."""
-NONE_HELD: Final = counts_digest({})
+NONE_HELD: Final = held_digest({})
 MAX_MESSAGE: Final = MAX_BYTES + 64 * 1024
 """One entry may fill its limit of 1 MiB; what frames it comes on top."""
 
@@ -34,16 +34,16 @@ class Hello:
 
     family: bytes
     rows: tuple[Row, ...]
-    counts: bytes = NONE_HELD
+    held: bytes = NONE_HELD
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
     """Second of each side, unless both hellos said the same: of the logs that differ what the receiver needs to know
-    of the sender, and the signed frontiers that the sender holds, as (device, count)."""
+    of the sender, and the signed frontiers that the sender holds, as (device, count, start of the signature)."""
 
     rows: tuple[Row, ...]
-    counts: tuple[tuple[bytes, int], ...]
+    held: tuple[tuple[bytes, int, bytes], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,8 @@ Message = Hello | Entries | Ack | RefusedEntry | Ping | Frontiers | Want | Value
 def write_message(message: Message) -> bytes:
     value: list[Any]
     match message:
-        case Hello(family, rows, counts):
-            value = [HELLO, PROTOCOL, family, rows_to_value(rows), counts]
+        case Hello(family, rows, held):
+            value = [HELLO, PROTOCOL, family, rows_to_value(rows), held]
         case Entries(wires):
             value = [ENTRIES, list(wires)]
         case Ack(count):
@@ -117,7 +117,7 @@ def write_message(message: Message) -> bytes:
         case Values(values):
             value = [VALUES, [list(pair) for pair in values]]
         case Shared(rows, known):
-            value = [SHARED, rows_to_value(rows), [list(pair) for pair in known]]
+            value = [SHARED, rows_to_value(rows), [list(item) for item in known]]
     return encode(value)
 
 
@@ -137,28 +137,32 @@ def _dots(value: Any) -> tuple[bytes, ...]:
 
 
 def _values(value: Any) -> tuple[tuple[bytes, bytes], ...]:
-    pairs = _pairs(value, MAX_WANTED, 18)
-    if any(type(sealed) is not bytes or not 16 <= len(sealed) <= MAX_SEALED for _, sealed in pairs):
+    items = _keyed(value, MAX_WANTED, [18, bytes])
+    if any(not 16 <= len(item[1]) <= MAX_SEALED for item in items):
         raise Malformed("shape", "sealed value")
-    return pairs
+    return tuple((item[0], item[1]) for item in items)
 
 
-def _counts(value: Any) -> tuple[tuple[bytes, int], ...]:
-    pairs = _pairs(value, MAX_COUNTS, 32)
-    if any(type(count) is not int or not 0 < count < 1 << 48 for _, count in pairs):
+def _held(value: Any) -> tuple[tuple[bytes, int, bytes], ...]:
+    items = _keyed(value, MAX_DEVICES, [32, int, 8])
+    if any(not 0 < item[1] < 1 << 48 for item in items):
         raise Malformed("shape", "count")
-    if any(a[0] >= b[0] for a, b in pairwise(pairs)):
-        raise Malformed("shape", "counts out of order")
-    return pairs
+    if any(a[0] >= b[0] for a, b in pairwise(items)):
+        raise Malformed("shape", "devices out of order")
+    return tuple((item[0], item[1], item[2]) for item in items)
 
 
-def _pairs(value: Any, most: int, size: int) -> tuple[tuple[bytes, Any], ...]:
+def _keyed(value: Any, most: int, parts: list[Any]) -> list[list[Any]]:
+    """A list of lists; each part is of a type, or bytes of one length."""
     if type(value) is not list or len(value) > most:
         raise Malformed("shape", "list")
-    for pair in value:
-        if type(pair) is not list or len(pair) != 2 or type(pair[0]) is not bytes or len(pair[0]) != size:
-            raise Malformed("shape", "pair")
-    return tuple((pair[0], pair[1]) for pair in value)
+    for item in value:
+        if type(item) is not list or len(item) != len(parts):
+            raise Malformed("shape", "list item")
+        for part, of in zip(item, parts, strict=True):
+            if type(part) is not (bytes if type(of) is int else of) or (type(of) is int and len(part) != of):
+                raise Malformed("shape", "list item")
+    return value
 
 
 def _is_kind(text: str) -> bool:
@@ -174,10 +178,10 @@ def read_message(data: bytes) -> Message:
     match value:
         case [0, version, *_] if type(version) is int and version != PROTOCOL:
             raise Malformed("version")
-        case [0, int(), bytes(family), rows, bytes(counts)] if type(value[1]) is int:
-            if len(family) != 32 or len(counts) != 16:
+        case [0, int(), bytes(family), rows, bytes(held)] if type(value[1]) is int:
+            if len(family) != 32 or len(held) != 16:
                 raise Malformed("shape", "hello")
-            return Hello(family, tuple(rows_from_value(rows)), counts)
+            return Hello(family, tuple(rows_from_value(rows)), held)
         case [1, wires]:
             return Entries(_blobs(wires, MAX_ENTRIES, MAX_BYTES))
         case [2, count] if type(count) is int and 0 < count < 1 << 48:
@@ -197,6 +201,6 @@ def _read_later(value: list[Any]) -> Message:
             return Want(_dots(dots))
         case [7, values]:
             return Values(_values(values))
-        case [8, rows, counts]:
-            return Shared(tuple(rows_from_value(rows)), _counts(counts))
+        case [8, rows, held]:
+            return Shared(tuple(rows_from_value(rows)), _held(held))
     raise Malformed("shape", "unknown message")

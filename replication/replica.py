@@ -34,7 +34,7 @@ from replication.entry import (
     to_wire,
 )
 from replication.errors import InvalidSignature, LocalProtocolError, Malformed, Missing, Refused
-from replication.log import MAX_ROWS, Row, SignedFrontier, sign_frontier, signed_from_wire
+from replication.log import MAX_ROWS, Row, SignedFrontier, Version, sign_frontier, signed_from_wire
 from replication.membership import DEVICE, KNOWN, WRITES, Cut, Membership, Purge, State, Statement
 from replication.registers import Write, live_dots
 from replication.store import Store, StoreError
@@ -1134,7 +1134,7 @@ class Replica:
         """State, durably, what this device holds."""
         assert self.family is not None
         with self.store.write():
-            count = self.frontier_counts().get(device, 0) + 1
+            count = self.frontier_versions().get(device, (0,))[0] + 1
             rows = self.frontier_sent()
             signed = sign_frontier(self.family, device, count, max(0, now), rows, sign, reads=self.understood)
             self._put_signed(signed)
@@ -1150,7 +1150,7 @@ class Replica:
                 return False
             raise Malformed("device", "not of this family")
         with self.store.write():
-            if self.frontier_counts().get(signed.device, 0) >= signed.count:
+            if self.frontier_versions().get(signed.device, (0,))[0] >= signed.count:
                 return False
             self._put_signed(signed)
         return True
@@ -1171,9 +1171,10 @@ class Replica:
         row = self.store.row("SELECT frontier FROM signed_frontiers WHERE device = ?", (device,))
         return signed_from_wire(row[0]) if row else None
 
-    def frontier_counts(self) -> dict[bytes, int]:
-        """Device to the count of its latest."""
-        return dict(self.store.rows("SELECT device, count FROM signed_frontiers ORDER BY device"))
+    def frontier_versions(self) -> dict[bytes, Version]:
+        """Device to which one is its latest."""
+        rows = self.store.rows("SELECT device, count, substr(frontier, -64, 8) FROM signed_frontiers ORDER BY device")
+        return {device: (count, mark) for device, count, mark in rows}
 
     def everyone_reads(self) -> int:
         """The highest entry version that every present device understands; 0 while one has not said. What a writer

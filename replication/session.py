@@ -21,9 +21,9 @@ from typing import Final
 
 from replication.errors import Refused, RemoteProtocolError
 from replication.evidence import Finding, Flood, PeerShowsLess, check_forked_growth, lost, take_frontier
-from replication.log import MAX_ROWS, Row, SignedFrontier, counts_digest
+from replication.log import MAX_ROWS, Row, SignedFrontier, Version, held_digest
 from replication.messages import (
-    MAX_COUNTS,
+    MAX_DEVICES,
     MAX_FRONTIERS,
     MAX_WANTED,
     Ack,
@@ -109,7 +109,7 @@ class _Greeting:
     """Our hello, and what was here when it was made."""
 
     hello: Hello
-    counts: dict[bytes, int]
+    held: dict[bytes, Version]
     stated: SignedFrontier | None
     """The peer's own signed frontier, as it had reached us."""
     stated_held: list[Row]
@@ -158,7 +158,8 @@ class SyncSession:
         """How many of those received the peer was told of."""
         self._tell_at: int | None = None
         """When it may be told of the rest; None: now."""
-        self._sent_frontiers: dict[bytes, int] = {}
+        self._peer_frontiers: dict[bytes, Version] = {}
+        """Which signed frontiers the peer holds, or was sent."""
         self._to_answer: tuple[bytes, ...] = ()
         self._asking: tuple[bytes, ...] = ()
         self._asked: set[bytes] = set()
@@ -223,20 +224,22 @@ class SyncSession:
             if self._replica.holds(row):
                 self._know(row)
         if hello == greeting.hello:
-            return self._become_level((), greeting.counts)
+            return self._become_level((), greeting.held)
         self.state = SessionState.GREETED
         self._queue.append(self._shared(greeting.hello, hello))
         return []
 
     def _greet(self) -> _Greeting:
-        """Our hello. The same however often it is asked for: the peer answers to what it says."""
+        """Our hello, on its way from here on. It says the same however often it is asked for: both sides compare."""
         if self._greeting is None:
-            counts = self._replica.frontier_counts()
+            versions = self._replica.frontier_versions()
             rows = tuple(self._replica.frontier_sent())
             stated = self._replica.signed_frontier(self._peer) if self._peer else None
             held = [row for row in stated.rows if self._replica.holds(row)] if stated else []
-            hello = Hello(self._replica.family or b"", rows, counts_digest(counts))
-            self._greeting = _Greeting(hello, counts, stated, held)
+            hello = Hello(self._replica.family or b"", rows, held_digest(versions))
+            self._greeting = _Greeting(hello, versions, stated, held)
+            self._queue.append(hello)
+            self._said_hello = True
         return self._greeting
 
     def _shared(self, mine: Hello, theirs: Hello) -> Shared:
@@ -257,30 +260,30 @@ class SyncSession:
         for log in sorted(parted):
             # Where not all fit, less is known, so more is sent again.
             rows.update(self._replica.milestones(log)[: MAX_ROWS - len(rows)])
-        counts = sorted(self._replica.frontier_counts().items())
-        return Shared(tuple(sorted(rows)), tuple(counts[:MAX_COUNTS]))
+        held = [(device, *version) for device, version in self._replica.frontier_versions().items()]
+        return Shared(tuple(sorted(rows)), tuple(held[:MAX_DEVICES]))
 
     def _take_shared(self, shared: Shared) -> list[Event]:
         for row in shared.rows:
             if self._replica.holds(row):
                 self._know(row)
-        return self._become_level(shared.rows, dict(shared.counts))
+        return self._become_level(shared.rows, {device: (count, mark) for device, count, mark in shared.held})
 
-    def _become_level(self, shared: tuple[Row, ...], counts: dict[bytes, int]) -> list[Event]:
+    def _become_level(self, shared: tuple[Row, ...], held: dict[bytes, Version]) -> list[Event]:
         assert self._peers_hello is not None
         assert self._greeting is not None
         hello, greeting = self._peers_hello, self._greeting
         self._peers_hello = self._greeting = None
         self.state = SessionState.LEVEL
         # Of devices that are not known here the peer's word is not kept.
-        self._sent_frontiers = {d: counts[d] for d in self._replica.frontier_counts() if d in counts}
-        found: list[Event] = list(self._compare(hello, greeting, shared, counts))
+        self._peer_frontiers = {d: held[d] for d in self._replica.frontier_versions() if d in held}
+        found: list[Event] = list(self._compare(hello, greeting, shared, held))
         both = {row.log: row.seq for row in sorted({*hello.rows, *shared}) if self._replica.holds(row)}
         newest = {row.log: row.seq for row in hello.rows}
         return [PeerHolds(sum(max(0, seq - both.get(log, -1)) for log, seq in newest.items())), *found]
 
     def _compare(
-        self, hello: Hello, greeting: _Greeting, shared: tuple[Row, ...], counts: dict[bytes, int]
+        self, hello: Hello, greeting: _Greeting, shared: tuple[Row, ...], held: dict[bytes, Version]
     ) -> list[Finding]:
         """Whether the peer shows less than it signed for, as far as that had reached us before our hello.
 
@@ -292,7 +295,8 @@ class SyncSession:
         rows = stated.rows if hello == greeting.hello else greeting.stated_held
         whole = max(len(shared), len(greeting.hello.rows)) < MAX_ROWS
         missing = lost(self._replica, rows, sorted({*hello.rows, *shared})) if whole else 0
-        if missing or (counts.get(stated.device, 0) < stated.count and len(counts) < MAX_COUNTS):
+        behind = held.get(stated.device, (0,))[0] < stated.count and len(held) < MAX_DEVICES
+        if missing or behind:
             return [PeerShowsLess(stated.device, stated.count, missing)]
         return []
 
@@ -369,7 +373,8 @@ class SyncSession:
             signed, newer, proved = take_frontier(self._replica, wire)
             taken += newer
             if signed.device in self._replica.state().devices:
-                self._sent_frontiers[signed.device] = max(self._sent_frontiers.get(signed.device, 0), signed.count)
+                self._peer_frontiers.setdefault(signed.device, signed.version())
+                self._peer_frontiers[signed.device] = max(self._peer_frontiers[signed.device], signed.version())
             found += proved
         return [FrontierTaken(taken), *found] if taken else found
 
@@ -394,8 +399,7 @@ class SyncSession:
         """The next bounded batch; call again until it is empty. What is appended later goes out too."""
         messages: list[Message] = []
         if not self._said_hello:
-            messages.append(self._greet().hello)
-            self._said_hello = True
+            self._greet()
         if self._received > self._told and self._tell_at is None:
             messages.append(Ack(self._received))
             self._told = self._received
@@ -500,8 +504,10 @@ class SyncSession:
             return []  # the peer may not know the devices yet: their admission is still to be sent
         wires: list[bytes] = []
         size = 0
-        for device, count in self._replica.frontier_counts().items():
-            signed = self._replica.signed_frontier(device) if count > self._sent_frontiers.get(device, 0) else None
+        for device, version in self._replica.frontier_versions().items():
+            peers = self._peer_frontiers.get(device, (0, b""))
+            # Of one count, and not the same: one of the two proves something against the device.
+            signed = self._replica.signed_frontier(device) if version[0] >= peers[0] and version != peers else None
             if signed is None:
                 continue
             wire = signed.to_wire()
@@ -509,7 +515,7 @@ class SyncSession:
             if wires and (len(wires) == MAX_FRONTIERS or size > MAX_BATCH):
                 break  # the rest with the next message
             wires.append(wire)
-            self._sent_frontiers[device] = count
+            self._peer_frontiers[device] = version
         return [Frontiers(tuple(wires))] if wires else []
 
     def _next_values(self) -> list[Message]:

@@ -35,7 +35,7 @@ from replication.entry import (
     tagged_hash,
     to_wire,
 )
-from replication.log import Row, counts_digest, sign_frontier
+from replication.log import Row, held_digest, sign_frontier
 from replication.membership import (
     ADMIN,
     APPROVE,
@@ -327,7 +327,7 @@ def frontier() -> dict[str, Any]:
 
 def sync() -> dict[str, Any]:
     messages: dict[str, Message] = {
-        "hello": Hello(FAMILY, (Row(fixed(16), 3, fixed(16)),), counts_digest({FAMILY: 7})),
+        "hello": Hello(FAMILY, (Row(fixed(16), 3, fixed(16)),), held_digest({FAMILY: (7, fixed(8))})),
         "hello of an empty copy": Hello(FAMILY, ()),
         "entries": Entries((fixed(20), fixed(30))),
         "ack": Ack(258),
@@ -338,7 +338,10 @@ def sync() -> dict[str, Any]:
         "want": Want((make_dot(FAMILY, 0), make_dot(FAMILY, 1))),
         "values": Values(((make_dot(FAMILY, 1), fixed(16)),)),
         "values, none of them here": Values(()),
-        "shared": Shared((Row(fixed(16), 3, fixed(16)),), ((fixed(32), 1), (bytes(range(1, 33)), (1 << 48) - 1))),
+        "shared": Shared(
+            (Row(fixed(16), 3, fixed(16)),),
+            ((fixed(32), 1, fixed(8)), (bytes(range(1, 33)), (1 << 48) - 1, fixed(8))),
+        ),
         "shared, nothing": Shared((), ()),
     }
     dot, nothing = make_dot(FAMILY, 0), NONE_HELD
@@ -362,11 +365,12 @@ def sync() -> dict[str, Any]:
         "value null": ([7, [[dot, None]]], "shape"),
         "value of 65537 bytes": ([7, [[dot, bytes(65537)]]], "shape"),
         "values a map": ([7, {}], "shape"),
-        "shared of 31 bytes": ([8, [], [[fixed(31), 1]]], "shape"),
-        "shared with count 0": ([8, [], [[fixed(32), 0]]], "shape"),
-        "shared with count true": ([8, [], [[fixed(32), True]]], "shape"),
-        "shared with a device twice": ([8, [], [[fixed(32), 1], [fixed(32), 2]]], "shape"),
+        "shared of 31 bytes": ([8, [], [[fixed(31), 1, fixed(8)]]], "shape"),
+        "shared with count 0": ([8, [], [[fixed(32), 0, fixed(8)]]], "shape"),
+        "shared with count true": ([8, [], [[fixed(32), True, fixed(8)]]], "shape"),
+        "shared with a device twice": ([8, [], [[fixed(32), 1, fixed(8)], [fixed(32), 2, fixed(8)]]], "shape"),
         "shared with rows unsorted": ([8, [[fixed(16), 1, fixed(16)], [fixed(16), 0, fixed(16)]], []], "shape"),
+        "shared with a mark of 7 bytes": ([8, [], [[fixed(32), 1, fixed(7)]]], "shape"),
         "shared of one part": ([8, []], "shape"),
         "no entries": ([1, []], "shape"),
         "an empty entry": ([1, [b""]], "shape"),

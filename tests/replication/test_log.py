@@ -153,7 +153,7 @@ MESSAGES = [
     Frontiers((b"signed",)),
     Want((b"d" * 18, b"e" * 18)),
     Values(((b"d" * 18, b"s" * 16),)),
-    Shared((Row(b"l" * 16, 5, b"a" * 16),), ((b"d" * 32, 7),)),
+    Shared((Row(b"l" * 16, 5, b"a" * 16),), ((b"d" * 32, 7, b"m" * 8),)),
 ]
 
 

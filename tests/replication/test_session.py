@@ -102,6 +102,44 @@ def test_what_is_saved_later_is_pushed_at_once(one: Replica, family: Family):
     assert shown(two) == {"t": {"news"}}
 
 
+def test_equal_copies_of_twenty_logs_need_one_round_trip_and_under_2_kib(one: Replica, family: Family):
+    """However long the logs, and with a signed frontier from every device."""
+    for number in range(19):
+        one.store.run("DELETE FROM own_logs")
+        for _ in range(5):
+            write(one, family.anna, family.vault, f"t{number}", "x")
+    phone = Author("bens phone")
+    family.admit(one, Author("ben"), phone, WRITER)
+    for device in (family.laptop, phone):
+        one.sign_frontier(device.id, device.sign, 0)
+    two = copy(one, "two")
+    for device in one.signed_frontiers().values():
+        two.take_signed_frontier(device.to_wire())
+    assert len({row.log for row in one.frontier()}) == 20
+    left, right = SyncSession(one, 0), SyncSession(two, 0)
+    (first,), (second,) = left.messages_to_send(0), right.messages_to_send(0)
+    assert said(right, first) == said(left, second) == [PeerHolds(0)]
+    assert left.messages_to_send(0) == right.messages_to_send(0) == []
+    assert left.level()
+    assert right.level()
+    assert len(first) + len(second) < 2048
+
+
+def test_only_the_frontiers_that_a_peer_lacks_are_sent(one: Replica, family: Family):
+    two = copy(one, "two")
+    signed = one.sign_frontier(family.laptop.id, family.laptop.sign, 0)
+    two.take_signed_frontier(signed.to_wire())
+    write(one, family.anna, family.vault, "t", "x")
+    left, right = SyncSession(one, 0), SyncSession(two, 0)
+    sent = []
+    while messages := [(right, m) for m in left.messages_to_send(0)] + [(left, m) for m in right.messages_to_send(0)]:
+        for side, message in messages:
+            sent.append(type(read_message(message)))
+            side.receive_message(message, 0)
+    assert Frontiers not in sent
+    assert Entries in sent
+
+
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), max_size=14), st.integers(0, 10**6))
 @settings(max_examples=40)
 def test_two_copies_of_any_split_end_up_the_same(deeds, seed):
@@ -137,6 +175,36 @@ def test_a_cut_at_any_message_leaves_what_was_taken_and_the_rest_follows(one: Re
             break
         carried += 1
     assert carried > 4
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3)), max_size=6), st.booleans(), st.integers(0, 60))
+@settings(max_examples=30)
+def test_wherever_each_connection_is_cut_nothing_is_lost_and_what_came_stays(deeds, fork, most):
+    one = new_replica("one")
+    family = Family.found(one)
+    ben, two = two_authors(one, family)
+    if fork:
+        two.store.run("INSERT INTO own_logs SELECT author, log FROM logs WHERE author = ?", (family.anna.id,))
+    for at, (which, count) in enumerate(deeds):
+        for number in range(count):
+            if which < 2:
+                author = (family.anna, family.anna if fork else ben)[which]
+                write((one, two)[which], author, family.vault, f"t{at}{number}", "x" * 70)
+    one.sign_frontier(family.laptop.id, family.laptop.sign, 0)
+    cut = 0
+    while True:  # one message further each time, from where the last connection left it
+        before = set(wires(one)), set(wires(two))
+        left, right = SyncSession(one, 0), SyncSession(two, 0)
+        done = exchange(left, right, most=cut)
+        assert before[0] <= set(wires(one))
+        assert before[1] <= set(wires(two))
+        if done < cut:
+            break
+        cut += 1 + most % 3
+    assert left.level()
+    assert right.level()
+    assert one.table() == two.table()
+    assert one.frontier() == two.frontier()
 
 
 def test_no_more_than_the_window_is_under_way(one: Replica, family: Family):
