@@ -170,6 +170,11 @@ def _reads(name: str, value: Any) -> bool:
     return value is None or type(value) is _TYPES.get(name, str)
 
 
+def overrides(op: Opened) -> bool:
+    """Whether a live write at a field's own target hides what the base says of it."""
+    return op.name == TAGS or _reads(op.name, op.value)
+
+
 def _read_fields(item: Item, values: dict[tuple[str, str], Any]) -> None:
     for (name, member), value in sorted(values.items(), key=itemgetter(0)):
         if name == TAGS or value is None:

@@ -22,6 +22,7 @@ from node.item import (
     FORM,
     KINDS,
     ROSTER,
+    SECRET_FIELDS,
     STATE,
     TAGS,
     Candidate,
@@ -31,19 +32,24 @@ from node.item import (
     Unread,
     Write,
     base_registers,
+    base_without,
     clean_fields,
     fingerprint,
     matches,
+    overrides,
     read_item,
     roster_members,
     writes_for_change,
     writes_for_new,
 )
 from node.keyholder import Unlocked
+from node.purging import MAX_FLOOR, Items, replaced, without_purged
+from node.purging import statements as purges
 from node.sealing import Opener, Place, Sealer, Unopened, Value, VaultKeys, target
-from replication.entry import MAX_COUNT, Op, make_dot
+from replication.entry import MAX_COUNT, MAX_REPLACES, Op, make_dot
 from replication.errors import Malformed
-from replication.membership import READS, SHARED, SUITE, VAULT, WRITES, State
+from replication.membership import ADMIN, READS, SHARED, SUITE, VAULT, WRITES, State
+from replication.purge import WAITING_MS, lagging
 from replication.replica import Draft, EntryInfo, Position, Replica, StoredOp
 from replication.values import wanted
 
@@ -56,10 +62,16 @@ VAULT_FIELDS: Final = ("title", "kind", "icon")
 _NAMES: Final = (BASE, STATE, ROSTER, *FIELDS, "name", "title")
 """Every register of a record but its members."""
 MAX_TITLE: Final = 256
+EMPTY_AT_ONCE: Final = 64
+"""Records that one transaction empties."""
+EMPTY_DOTS: Final = 16_384
+"""Dots that an entry names at most, so that it stays far under 1 MiB."""
 MAX_WANTED: Final = 10_000
 """Missing values that are counted; more are as good as all."""
 
 Progress = Callable[[int, int], bool | None]
+Ops = list[Op] | Callable[[VaultKeys, Sealer], list[Op]]
+"""The ops of an entry, or how to seal them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +171,24 @@ class _Found:
 
     ops: list[Opened]
     unread: list[Unread]
+
+
+@dataclass(slots=True)
+class Destroyed:
+    """What was given up for good. Until its purge has taken effect and `until` is past, it can be brought back."""
+
+    accounts: list[str]
+    vaults: list[str]
+    values: int
+    """Sealed values that the purge names."""
+    left: list[str]
+    """Vaults of which this person may destroy nothing (empty_bin); fields whose newer value is not everywhere yet,
+    so that the older stays for now (purge_history)."""
+    waiting: list[str]
+    """Devices whose word is waited for, by name."""
+    until: int
+    """When the bytes go at the earliest, in milliseconds since 1970."""
+    stopped: bool = False
 
 
 class _Model:
@@ -476,7 +506,7 @@ class Vaults:
             info = self._append(vault, make)
         return [make_dot(info.hash, index) for index in range(len(copies))]
 
-    def _append(self, vault: bytes, make: Callable[[VaultKeys, Sealer], list[Op]]) -> EntryInfo:
+    def _append(self, vault: bytes, make: Ops) -> EntryInfo:
         state = self._state()
         if state.right(vault, self._unlocked.person) < WRITES:
             raise KinringError(
@@ -487,9 +517,7 @@ class Vaults:
         me = self._unlocked
         return self._replica.append(me.keyholder, me.sign, lambda p: self._draft(p, vault, make), self._clock())
 
-    def _draft(
-        self, position: Position, vault: bytes, make: Callable[[VaultKeys, Sealer], list[Op]]
-    ) -> Draft:
+    def _draft(self, position: Position, vault: bytes, make: Ops) -> Draft:
         held = position.state.vaults[vault]
         epoch = position.state.writable_epoch(vault)
         keys = self._keys.get(vault, {}).get(epoch or b"")
@@ -498,7 +526,7 @@ class Vaults:
         place = Place(position.family, vault, epoch, held.suite, position.log, position.seq)
         sealer = Sealer(keys, place, self._random)
         return Draft(
-            ops=tuple(make(keys, sealer)),
+            ops=tuple(make(keys, sealer) if callable(make) else make),
             vault=vault,
             epoch=epoch,
             suite=held.suite,
@@ -617,15 +645,24 @@ class Vaults:
             self._write_state(vault, vault)
 
     def restore_vault(self, vault_id: str) -> None:
+        """Out of the bin. Of one that was emptied the title comes back, and each account by `restore_item`."""
         vault = _id(self.vault(vault_id).vault_id, "vault")
         with self._replica.transaction():
-            self._write(vault, [(vault, Write(STATE, "", ["alive"]))])
+            self._bring_back(vault, vault, self._about(vault))
 
     def vaults(self, *, deleted: bool = False, count: bool = False) -> list[VaultView]:
         """The vaults that may be read, in the order they were made. `count`: also how many items each has."""
         state = self._state()
-        views = (self._vault_view(state, v, count=count) for v in self._keys if v != state.directory)
-        return [view for view in views if view.deleted is deleted]
+        found = ((vault, self._about(vault)) for vault in self._keys if vault != state.directory)
+        return [
+            self._vault_view(state, vault, about, count=count)
+            for vault, about in found
+            if about.deleted is deleted and not (about.deleted and about.emptied)
+        ]
+
+    def _about(self, vault: bytes) -> Item:
+        """A vault's own record: its title, and whether it is in the bin."""
+        return self._models[vault].item(vault) if vault in self._models else self._read(vault, vault)
 
     def vault(self, vault_id: str) -> VaultView:
         """Raises KinringError NOT_FOUND."""
@@ -633,10 +670,9 @@ class Vaults:
         state = self._state()
         if vault not in self._keys or vault == state.directory:
             raise KinringError("there is no such vault", "list them with get-vaults", ExitCode.NOT_FOUND)
-        return self._vault_view(state, vault, count=False)
+        return self._vault_view(state, vault, self._about(vault), count=False)
 
-    def _vault_view(self, state: State, vault: bytes, *, count: bool) -> VaultView:
-        about = self._models[vault].item(vault) if vault in self._models else self._read(vault, vault)
+    def _vault_view(self, state: State, vault: bytes, about: Item, *, count: bool) -> VaultView:
         items = 0
         if count:
             items = sum(not item.deleted for item in self._items_of(vault))
@@ -733,10 +769,225 @@ class Vaults:
         self._write(vault, [(record, Write(STATE, "", ["deleted", sorted(seen)]))])
 
     def restore_item(self, item_id: str) -> None:
-        """Out of the bin."""
+        """Out of the bin. What was emptied is written again from its history, until its purge has taken effect:
+        after that, raises KinringError NOT_FOUND."""
+        with self._replica.transaction():
+            vault, record, item = self._find(item_id)
+            self._bring_back(vault, record, item)
+
+    def _bring_back(self, vault: bytes, record: bytes, item: Item) -> None:
+        writes = [Write(STATE, "", ["alive"])]
+        if item.stub:
+            lost = self._emptied(vault, record)
+            if item.emptied and lost.stub:
+                raise KinringError(
+                    "what it held is destroyed for good", "a backup may still have it", ExitCode.NOT_FOUND
+                )
+            values = {name: value for name, value in _values(lost).items() if name not in item.fields}
+            if record == vault:
+                writes.append(Write(BASE, "", values))
+            else:
+                with _Told():
+                    writes += writes_for_new(clean_fields(values))
+        self._write(vault, [(record, write) for write in writes])
+
+    def _emptied(self, vault: bytes, record: bytes) -> Item:
+        """A record as it was before it was emptied, as far as that is still here."""
+        found = []
+        for op_target in self._targets(vault, record):
+            ops = self._replica.ops_at(vault, [op_target], live=False)
+            named = {dot for op in ops if op.live and op.sealed is None for dot in op.replaces}
+            found += [opened for _, opened in self._read_all(ops)[0] if opened.dot in named]
+        return read_item(record, found)
+
+    def _targets(self, vault: bytes, record: bytes) -> list[bytes]:
+        """Every target of a record that there ever was."""
+        key = self._target_key(vault)
+        first = self._versions(vault, record, [target(key, record, name) for name in (BASE, ROSTER)])
+        names = [(name, "") for name in (BASE, STATE, ROSTER, "name", *FIELDS)]
+        names += [(name, "") for name in VAULT_FIELDS if record == vault and name not in FIELDS]
+        registers = [*names, *sorted(_members(op for op, _ in first))]
+        return [target(key, record, name, member or None) for name, member in registers]
+
+    # Destroying
+
+    def erase(self, item_id: str) -> Destroyed:
+        """Destroy an item, in the bin or not, with its whole history. Raises KinringError NOT_FOUND, FORBIDDEN."""
         with self._replica.transaction():
             vault, record, _ = self._find(item_id)
-            self._write(vault, [(record, Write(STATE, "", ["alive"]))])
+            self._may_destroy(vault)
+            done = self._nothing_yet()
+            self._destroy(vault, [record], done)
+            done.accounts.append(item_id)
+        return done
+
+    def empty_bin(
+        self, vault_id: str | None = None, *, older_than: int | None = None, progress: Progress | None = None
+    ) -> Destroyed:
+        """Destroy what is in the bin: of one vault, or of all, and with the vaults that are in it all they hold.
+
+        `older_than`: only what has been there so long, in milliseconds, by the clock of who put it there. `progress`
+        (done, of) may return True to stop: what was counted by then is destroyed. Raises KinringError FORBIDDEN where
+        one vault is named and this person may not.
+        """
+        before = None if older_than is None else self._clock() - older_than
+        done = self._nothing_yet()
+        views = [self.vault(vault_id)] if vault_id else [*self.vaults(), *self.vaults(deleted=True)]
+        todo: list[tuple[bytes, list[bytes]]] = []
+        for view in views:
+            vault = _id(view.vault_id, "vault")
+            records = self._in_bin(vault, view, before)
+            if records and not vault_id and self._why_not_destroyed(vault):
+                done.left.append(view.vault_id)
+            elif records:
+                self._may_destroy(vault)
+                todo += [(vault, records[i : i + EMPTY_AT_ONCE]) for i in range(0, len(records), EMPTY_AT_ONCE)]
+        of = sum(len(records) for _, records in todo)
+        for vault, records in todo:
+            with self._replica.transaction():
+                self._destroy(vault, records, done)
+            done.accounts += [record.hex() for record in records if record != vault]
+            done.vaults += [record.hex() for record in records if record == vault]
+            if progress and progress(len(done.accounts) + len(done.vaults), of):
+                done.stopped = True
+                break
+        return done
+
+    def _in_bin(self, vault: bytes, view: VaultView, before: int | None) -> list[bytes]:
+        """The records of a vault that are in the bin, the vault's own the last."""
+        if view.deleted and (before is None or view.updated_at <= before):
+            return [*(item.record for item in self._items_of(vault)), vault]
+        found = [item for item in self._items_of(vault) if item.deleted]
+        return [item.record for item in found if before is None or item.updated_at <= before]
+
+    def _why_not_destroyed(self, vault: bytes) -> str:
+        state, me = self._state(), self._unlocked.person
+        if state.right(vault, me) < WRITES:
+            return "this vault may only be read"
+        if not state.owns(vault, me) and state.people[me].role != ADMIN:
+            return "only an owner of the vault, or an admin, destroys what it holds"
+        return ""
+
+    def _may_destroy(self, vault: bytes) -> None:
+        if why := self._why_not_destroyed(vault):
+            raise KinringError(why, "what is in the bin stays there; ask an owner of the vault", ExitCode.FORBIDDEN)
+
+    def _nothing_yet(self) -> Destroyed:
+        return Destroyed([], [], 0, [], [], self._clock() + WAITING_MS)
+
+    def _destroy(self, vault: bytes, records: list[bytes], done: Destroyed) -> None:
+        """Empty some records, and purge all that they ever held."""
+        key = self._target_key(vault)
+        targets = {record: self._targets(vault, record) for record in records}
+        into_bin, ops = [], []
+        for record, held in targets.items():
+            state_at = target(key, record, STATE)
+            emptied = [op for at in held if at != state_at and (op := self._emptying(vault, at))]
+            if not self._read(vault, record).deleted:
+                seen = sorted({dot for op in emptied for dot in op.replaces})
+                into_bin.append((record, Write(STATE, "", ["deleted", seen])))
+            ops += emptied
+        if into_bin:
+            self._write(vault, into_bin)
+        for chunk in _chunks(ops):
+            self._append(vault, chunk)
+        items = replaced(self._replica, vault, [at for held in targets.values() for at in held])
+        self._purge(vault, items, done)
+
+    def _emptying(self, vault: bytes, op_target: bytes) -> Op | None:
+        """An op without value for what is live at a target; None where nothing is. What is missing goes too: it
+        is only what somebody may have written unseen that stays."""
+        ops = self._replica.ops_at(vault, [op_target])
+        known = [op for op in ops if op.missing or self._open(op) is not None or not self._is_unread(op)]
+        if all(op.sealed is None for op in known):
+            return None
+        dots = sorted(make_dot(self._replica.info(op.entry).hash, op.index) for op in known)
+        return Op(op_target, tuple(dots[:MAX_REPLACES]), None)
+
+    def _purge(self, vault: bytes, items: Items, done: Destroyed) -> None:
+        for statement in purges(vault, items):
+            self._state_purge(statement)
+        done.values += len(items)
+        floors = {dot for floor in items.values() for dot in floor}
+        done.waiting = sorted({*done.waiting, *self._lagging(floors)})
+
+    def _state_purge(self, statement: list[Any]) -> None:
+        me = self._unlocked
+        info = self._replica.append(me.keyholder, me.sign, lambda _: Draft(statements=(statement,)), self._clock())
+        (digest,) = self._replica.statements_of(info.id)
+        if why := self._replica.membership().reasons.get(digest):
+            raise KinringError(f"this may not be destroyed: {why}", "ask an admin", ExitCode.FORBIDDEN)
+
+    def _lagging(self, dots: Iterable[bytes]) -> set[str]:
+        """The devices, by name, of which it is not known that they have all of some writes."""
+        ops = (self._replica.op_of(dot) for dot in dots)
+        entries = {op // MAX_COUNT for op in ops if op is not None}
+        names = self.names()
+        late = {device for entry in entries for device in lagging(self._replica, entry)}
+        return {names.get(device[:16], device.hex()[:8]) for device in late}
+
+    def purge_history(self, item_id: str, *, older_than: int | None = None) -> Destroyed:
+        """Destroy the earlier values of an item; what it shows now stays.
+
+        `older_than`: only what was replaced so long ago, in milliseconds, by the clock of who replaced it. A value
+        that the item was made with goes once the newer one is on every device. Raises KinringError NOT_FOUND,
+        FORBIDDEN.
+        """
+        before = None if older_than is None else self._clock() - older_than
+        done = self._nothing_yet()
+        with self._replica.transaction():
+            vault, record, _ = self._find(item_id)
+            self._may_destroy(vault)
+            items = self._take_away(vault, record, before, done)
+            items |= replaced(self._replica, vault, self._targets(vault, record), before)
+            self._purge(vault, items, done)
+        done.accounts.append(item_id)
+        return done
+
+    def _take_away(self, vault: bytes, record: bytes, before: int | None, done: Destroyed) -> Items:
+        """Copies of the bases without what stable writes override, and the older ciphertexts with their floors."""
+        key = self._target_key(vault)
+        items: Items = {}
+        for op in self._replica.ops_at(vault, [target(key, record, BASE)]):
+            found = self._open(op)
+            if found is None or found[0] != record or type(found[1].value) is not dict:
+                continue
+            base = found[1]
+            over = self._overridden(vault, record, base, before, done)
+            if over:
+                kept = base_without(base.value, over)
+                items |= self._older(vault, record, base.dot, kept, over)
+        return without_purged(self._replica, items)
+
+    def _overridden(
+        self, vault: bytes, record: bytes, base: Opened, before: int | None, done: Destroyed
+    ) -> dict[tuple[str, str], bytes]:
+        """(field, member) of a base to a stable write that overrides it; secrets first, as many as a floor names."""
+        over: dict[tuple[str, str], bytes] = {}
+        for name, member in sorted(base_registers(base.value), key=lambda pair: (pair[0] not in SECRET_FIELDS, pair)):
+            own = [
+                op
+                for op in self._opened_at(vault, record, [(name, member)]).ops
+                if overrides(op) and (before is None or op.wall_time <= before)
+            ]
+            stable = [op.dot for op in own if not self._lagging([op.dot])]
+            if stable and len(over) < MAX_FLOOR - 1:
+                over[(name, member)] = min(stable)
+            elif own:
+                done.left.append(f"{name}.{member}" if member else name)
+                done.waiting = sorted({*done.waiting, *self._lagging(op.dot for op in own)})
+        return over
+
+    def _older(
+        self, vault: bytes, record: bytes, dot: bytes, kept: dict[str, Any], over: dict[tuple[str, str], bytes]
+    ) -> Items:
+        """The ciphertexts of a base that say more than `kept`; a copy that says no more is made if there is none."""
+        wanted = base_registers(kept).keys()
+        held = {name: base_registers(value.value).keys() for name, value in self.copies_of(dot)}
+        fitting = [name for name, registers in held.items() if registers == wanted]
+        copy = max(fitting) if fitting else self.write_copies(vault, [(dot, Value(record, BASE, "", kept))])[0]
+        floor = frozenset([copy, *over.values()])
+        return dict.fromkeys([dot, *(name for name, registers in held.items() if not registers <= wanted)], floor)
 
     # History and conflicts
 
@@ -771,14 +1022,22 @@ class Vaults:
     def _missing(self, vault: bytes, name: str, at: bytes) -> list[VersionView]:
         """The values at a target that are not here and have no copy that opens."""
         found = []
+        state, names = self._state(), self.names()
+        purged = self._replica.membership().ever_purged()
+        in_force = {dot for purge in state.purges for dot in purge.items}
         for op in self._replica.ops_at(vault, [at], live=False):
             if op.missing and self._open(op) is None:
                 info = self._replica.info(op.entry)
                 dot = make_dot(info.hash, op.index)
-                author, device = _whose(info.author, self._state(), self.names())
+                by = self._replica.membership().statements[purged[dot]].author if dot in purged else b""
+                author, device = _whose(info.author, state, names)
                 found.append(
-                    VersionView(name, None, author, device, info.wall_time, op.live, dot.hex(), wanted=True)
-                )
+                    VersionView(
+                        name, None, author, device, info.wall_time, op.live, dot.hex(),
+                        wanted=dot not in in_force,
+                        purged_by=_whose(by, state, names)[0] if by else "",
+                    )
+                )  # fmt: skip
         return found
 
     def _custom_fields(self, vault: bytes, record: bytes, bases: list[tuple[Opened, bool]]) -> list[str]:
@@ -1003,6 +1262,20 @@ def _id(text: str, what: str) -> bytes:
             f"{article} {what} id is 32 hexadecimal digits", "copy it from the list", ExitCode.INVALID
         )
     return value
+
+
+def _chunks(ops: list[Op]) -> Iterator[list[Op]]:
+    """As many entries as they need."""
+    chunk: list[Op] = []
+    dots = 0
+    for op in ops:
+        if len(chunk) == MAX_COUNT or dots + len(op.replaces) > EMPTY_DOTS:
+            yield chunk
+            chunk, dots = [], 0
+        chunk.append(op)
+        dots += len(op.replaces)
+    if chunk:
+        yield chunk
 
 
 def _members(ops: Iterable[Opened]) -> set[tuple[str, str]]:
