@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from cryptography.exceptions import InvalidTag
 from nacl.public import Box, PrivateKey, PublicKey, SealedBox
 from nacl.signing import SigningKey
 
-from node import grants
+from node import grants, sealing
 from node.grants import epoch_keys, epoch_statement, grant_statement, missing_grants, seal_discovery_key
 from node.item import (
     BASE,
@@ -335,6 +336,19 @@ class Desk:
         dot = make_dot(info.hash, op.index)
         return value.record, Opened(dot, info.author, info.wall_time, value.name, value.member, value.value)
 
+    def opens(self, op: StoredOp, index: int | None = None, at: bytes = b"", further: int = 0) -> bool:
+        """Whether a ciphertext is one of this index and target, in the entry so much further on in its log."""
+        info = self.replica.info(op.entry)
+        place = Place(self.replica.family or b"", info.vault, info.epoch, info.suite, info.log, info.seq + further)
+        keys = self._keys[info.vault].get(info.epoch)
+        nonce = (op.index if index is None else index).to_bytes(12, "big")
+        try:
+            # By the cipher alone: what the value says of itself would give it away, too.
+            cipher = vars(sealing.Opener(keys, place, info.salt, info.commitment))["_cipher"] if keys else None
+            return cipher is not None and bool(cipher.decrypt(nonce, op.sealed or b"", at or op.target))
+        except (Unopened, InvalidTag):
+            return False
+
     def opened(self, vault: bytes) -> list[tuple[bytes, Opened]]:
         """All that reads in a vault: (record, op)."""
         self.state()
@@ -550,6 +564,11 @@ class Desk:
         return keyholder_statement(
             self.state().family, self.holder.person, device, Holder.make(self.random_bytes)
         )
+
+    def unproved(self, device: bytes) -> list[Any]:
+        """A keyholder of their own whose key nobody is shown to hold."""
+        made = keyholder_statement(self.state().family, self.holder.person, device, Holder.make(self.random_bytes))
+        return [*made[:-1], self.random_bytes(64)]
 
     def admit_again(self, device: Identity, discovery: bytes) -> list[Any]:
         """A device that was removed, under the same key."""

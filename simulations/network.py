@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from replication.encoding import decode, encode
 from replication.errors import RemoteProtocolError
-from replication.messages import ENTRIES
+from replication.messages import ENTRIES, FRONTIERS
 from replication.session import PeerSaved, SessionState, SyncSession, Took
 from replication.store import StoreError
 from simulations.store import Crash
@@ -278,6 +278,21 @@ def swaps(random: Random) -> Tamper:
     return tamper
 
 
+def forges_frontiers(random: Random) -> Tamper:
+    """Signed frontiers say that they are newer than they are."""
+
+    def tamper(message: bytes) -> list[bytes]:
+        value = decode(message, limit=1 << 22)
+        if value[0] != FRONTIERS:
+            return [message]
+        wires = [decode(wire, limit=1 << 19) for wire in value[1]]
+        for wire in wires:
+            wire[1] += random.randrange(1, 1_000)
+        return [encode([FRONTIERS, [encode(wire) for wire in wires]])]
+
+    return tamper
+
+
 def babbles(random: Random) -> Tamper:
     """Bytes that mean nothing, now and then."""
 
@@ -287,4 +302,6 @@ def babbles(random: Random) -> Tamper:
     return tamper
 
 
-ATTACKERS = (flips, flips_in_entries, withholds, withholds, withholds, disorders, repeats, swaps, babbles)
+ATTACKERS = (
+    flips, flips_in_entries, withholds, withholds, withholds, disorders, repeats, swaps, babbles, forges_frontiers,
+)  # fmt: skip

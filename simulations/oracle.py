@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from node.item import BASE, FORM, ROSTER, STATE, TAGS, Item
 from replication.encoding import decode, encode
 from replication.entry import make_dot
+from replication.errors import InvalidSignature
 from replication.membership import ADMIN, EPOCH, FULL, GRANT, State
 from replication.replica import EntryInfo, Replica
 from replication.store import Store
@@ -283,6 +284,28 @@ def _check_secrets(world: World) -> None:
     salts = [world.devices[0].node.info(i).salt for (i,) in world.devices[0].node.store.rows(
         "SELECT id FROM entries WHERE vault IS NOT NULL")]  # fmt: skip
     demand("secret", len(set(salts)) == len(salts), "two entries have the same salt")
+
+
+    _check_bound(world)
+    for device in world.devices:
+        for signed in device.node.signed_frontiers().values():
+            try:
+                signed.verify(device.node.family or b"")
+            except InvalidSignature:
+                demand("authority", False, f"{device.name} keeps a frontier that nobody signed")
+
+
+def _check_bound(world: World) -> None:
+    """A ciphertext opens where it was written and nowhere else: not at another target, index or place in its log."""
+    done: set[bytes] = set()
+    for _, desk in world.desks():
+        for vault in sorted(desk.keys().keys() - done):
+            op = next((op for op in desk.replica.live_ops(vault) if op.sealed and desk.opens(op)), None)
+            if op is None:
+                continue
+            done.add(vault)
+            for index, at, seq in ((op.index, bytes(16), 0), (op.index + 1, op.target, 0), (op.index, op.target, 1)):
+                demand("secret", not desk.opens(op, index, at, seq), "a ciphertext opens elsewhere than it was written")
 
 
 def _check_forks(world: World) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, Final
@@ -18,8 +18,9 @@ from node import item as items
 from node import sealing
 from replication import authority, membership
 from replication import replica as replicas
-from replication.entry import Entry, from_wire
-from replication.errors import Missing
+from replication.entry import Entry
+from replication.errors import Malformed, Missing
+from replication.log import Row, SignedFrontier
 from replication.membership import Membership, State
 from replication.messages import Ack
 from replication.removal import undone_by
@@ -28,6 +29,7 @@ from replication.session import SyncSession
 from replication.store import Store
 from simulations import household
 from simulations.household import replaced
+from simulations.power import life
 from simulations.run import Result, run
 from simulations.scenarios import SCENARIOS
 from simulations.store import SimulatedStore
@@ -44,6 +46,8 @@ class Bug:
     says: str
     expected: tuple[str, ...]
     patches: Callable[[], list[Patch]]
+    power: bool = False
+    """It shows when the power goes: looked for with that first."""
 
 
 def _signature() -> list[Patch]:
@@ -125,13 +129,13 @@ def _reader() -> list[Patch]:
 def _one_branch() -> list[Patch]:
     real = vars(Replica)["_take"]
 
-    def first_only(self: Replica, data: bytes) -> Any:
-        wire = from_wire(data)
+    def first_only(self: Replica, arrived: Any) -> Any:
+        wire = arrived.wire
         there = self.store.row(
             "SELECT 1 FROM entries JOIN logs ON number = entries.log WHERE logs.log = ? AND seq = ?",
             (wire.log, wire.seq),
         )
-        return None if there else real(self, data)
+        return None if there else real(self, arrived)
 
     return [(Replica, "_take", first_only)]
 
@@ -350,6 +354,117 @@ def _told() -> list[Patch]:
     ]
 
 
+def _loose() -> list[Patch]:
+    """The cipher without what the ciphertext is bound to."""
+    real = vars(sealing)["_cipher"]
+
+    def unbound(suite: int, key: bytes) -> Any:
+        cipher = real(suite, key)
+        return SimpleNamespace(
+            encrypt=lambda nonce, data, _: cipher.encrypt(nonce, data, b""),
+            decrypt=lambda nonce, data, _: cipher.decrypt(nonce, data, b""),
+        )
+
+    return [(sealing, "_cipher", unbound)]
+
+
+def _same_nonce() -> list[Patch]:
+    real = vars(sealing)["_cipher"]
+
+    def fixed(suite: int, key: bytes) -> Any:
+        cipher = real(suite, key)
+        return SimpleNamespace(
+            encrypt=lambda _, data, at: cipher.encrypt(bytes(12), data, at),
+            decrypt=lambda _, data, at: cipher.decrypt(bytes(12), data, at),
+        )
+
+    return [(sealing, "_cipher", fixed)]
+
+
+def _placeless() -> list[Patch]:
+    real = sealing.entry_key
+
+    def anywhere(vault_key: bytes, salt: bytes, place: Any) -> Any:
+        return real(vault_key, salt, replace(place, seq=0))
+
+    return [(sealing, "entry_key", anywhere)]
+
+
+def _one_more() -> list[Patch]:
+    real = vars(SyncSession)["_know"]
+    return [(SyncSession, "_know", lambda self, row: real(self, Row(row.log, row.seq + 1, row.hash)))]
+
+
+def _cut_short() -> list[Patch]:
+    real = vars(Replica)["_under"]
+    return [(Replica, "_under", lambda self, heads: real(self, heads) - set(heads))]
+
+
+def _late_clock() -> list[Patch]:
+    real = vars(Replica)["_take"]
+    limit = 4_000_000_000_000  # in the year 2096
+
+    def refuses(self: Replica, arrived: Any) -> Any:
+        if arrived.wire.wall_time > limit:
+            raise Malformed("time", "far ahead")
+        return real(self, arrived)
+
+    return [(Replica, "_take", refuses)]
+
+
+def _unsigned_frontier() -> list[Patch]:
+    return [(SignedFrontier, "verify", lambda *_: None)]
+
+
+def _unproved() -> list[Patch]:
+    return [(authority, "signed", lambda *_: True)]
+
+
+def _fork_unseen() -> list[Patch]:
+    real = vars(Replica)["_extend_log"]
+
+    def unseen(self: Replica, *given: Any) -> None:
+        real(self, *given)
+        self.store.run("UPDATE logs SET forked = 0")
+
+    return [(Replica, "_extend_log", unseen)]
+
+
+def _no_recount() -> list[Patch]:
+    return [(Replica, "_recount_targets", lambda *_: None)]
+
+
+def _own_only() -> list[Patch]:
+    real = vars(Replica)["entries_after"]
+
+    def own(self: Replica, cursor: int, wanted: Any) -> Any:
+        mine = {log for (log,) in self.store.rows("SELECT log FROM own_logs")}
+        found, reached = real(self, cursor, wanted)
+        return [entry for entry in found if entry.log in mine], reached
+
+    return [(Replica, "entries_after", own)]
+
+
+def _not_synced() -> list[Patch]:
+    real = vars(Store)["_prepare"]
+
+    def normal(self: Any, *, create: bool) -> None:
+        real(self, create=create)
+        self._db.execute("PRAGMA synchronous=NORMAL")
+
+    return [(Store, "_prepare", normal)]
+
+
+def _goes_on() -> list[Patch]:
+    real = vars(Store)["write"]
+
+    def forgives(self: Any) -> Any:
+        self._broken = False
+        return real(self)
+
+    return [(Store, "write", forgives)]
+
+
 BUGS: Final = (
     Bug(
         "signature",
@@ -423,6 +538,19 @@ BUGS: Final = (
     Bug("back-again", "what a cut write had replaced comes back", ("live", "agree"), _back_again),
     Bug("admitted-again", "a removed key is admitted again", ("authority", "alive"), _readmitted),
     Bug("told", "a new epoch's key is given to those removed as well", ("secret",), _told),
+    Bug("unbound", "a ciphertext is not bound to its target", ("secret",), _loose),
+    Bug("same-nonce", "all values of an entry are sealed with one nonce", ("secret",), _same_nonce),
+    Bug("placeless", "an entry's key does not depend on its place in the log", ("secret",), _placeless),
+    Bug("one-more", "a peer is taken to hold one entry more than it says", ("alive", "agree", "durable"), _one_more),
+    Bug("cut-short", "a cut leaves out its own head", ("authority", "views", "agree"), _cut_short),
+    Bug("clock-refused", "entries with a clock far ahead are refused", ("alive", "agree"), _late_clock),
+    Bug("frontier-unsigned", "a signed frontier's signature is not verified", ("authority",), _unsigned_frontier),
+    Bug("unproved", "nobody looks whether a key that is admitted is held", ("authority",), _unproved),
+    Bug("fork-unseen", "a log with two branches is taken for one", ("alive", "agree", "durable"), _fork_unseen),
+    Bug("not-recounted", "what a cut changes is not looked at again", ("live", "agree", "views"), _no_recount),
+    Bug("own-only", "a peer sends only what it wrote itself", ("alive", "agree", "durable"), _own_only),
+    Bug("not-synced", "a commit does not wait for the disk", ("durable",), _not_synced, power=True),
+    Bug("goes-on", "after the disk failed to sync it is written on", ("durable",), _goes_on, power=True),
 )
 
 
@@ -457,9 +585,13 @@ def hunt(name: str, seeds: int = MOST_SEEDS, *, stories_first: bool = False) -> 
     stories: list[tuple[str, Callable[[], Result]]] = [
         (story, partial(run, 0, story=told)) for story, told in SCENARIOS.items()
     ]
+    lives: list[tuple[str, Callable[[], Result]]] = [
+        (f"disk {number}", partial(life, number)) for number in range(seeds // 4)
+    ]
     with planted(name) as bug:
-        for tried, (where, go) in enumerate(stories + storms if stories_first else storms + stories, 1):
+        ways = stories + storms if stories_first else storms + stories
+        for tried, (where, go) in enumerate(lives + ways if bug.power else ways, 1):
             result = go()
             if result.checker:
                 return Hunt(name, tried, where, result, result.checker in bug.expected)
-    return Hunt(name, len(storms) + len(stories), "", None, expected=False)
+    return Hunt(name, tried, "", None, expected=False)

@@ -16,7 +16,7 @@ from typing import Any
 from nacl.signing import VerifyKey
 
 from node.sealing import Opener, Place, Value, VaultKeys
-from replication import entry, log, membership, replica
+from replication import entry, log, replica, statements
 from replication.entry import Entry, Wire
 from replication.membership import Membership, State
 from simulations import household
@@ -102,9 +102,9 @@ def _opener(real: type[Opener]) -> Callable[[VaultKeys, Place, bytes, bytes], Op
 def _alone(real: Callable[..., None], state: Callable[[Membership, int], State]) -> Callable[..., None]:
     """Who holds a statement in another form than the others adds up for itself."""
 
-    def replace_body(self: Membership, statements: Any) -> None:
+    def replace_body(self: Membership, other: Any) -> None:
         vars(self)["_state"] = partial(state, self)
-        real(self, statements)
+        real(self, other)
 
     return replace_body
 
@@ -114,7 +114,7 @@ def remembering() -> Iterator[None]:
     """For one run."""
     with ExitStack() as stack:
         key = _verify_key()
-        for module in (entry, log, membership):
+        for module in (entry, log, statements):
             stack.enter_context(replaced(module, "VerifyKey", key))
         stack.enter_context(replaced(household, "Opener", _opener(vars(household)["Opener"])))
         for name in ("from_wire", "_stored", "signed_from_wire"):

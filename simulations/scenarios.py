@@ -8,7 +8,7 @@ from typing import Final
 from node.item import Write
 from replication.membership import A_DEVICE, A_PERSON, ADMIN, READER, WRITER, WRITES
 from simulations.household import Desk
-from simulations.network import without_log
+from simulations.network import forges_frontiers, without_log
 from simulations.oracle import demand
 from simulations.storm import admit, founded
 from simulations.world import Device, Snapshot, World
@@ -370,11 +370,24 @@ def cut_before_its_head(world: World) -> None:
     world.calm()
 
 
+def forged_frontier(world: World) -> None:
+    """Someone in the middle makes a device's signed frontier newer than it is: nobody keeps that."""
+    first, second = _two_laptops(world)
+    _meet(world, first, second)
+    world.sign(second)
+    connection = world.connect(second, first)
+    assert connection is not None
+    connection.tamper = forges_frontiers(world.random)
+    world.run_for(10_000)
+    connection.cut()
+    world.calm()
+
+
 SCENARIOS: Final[dict[str, Callable[[World], None]]] = {
     story.__name__.replace("_", "-"): story
     for story in (
         through_the_blind_one, same_field_apart, delete_against_edit, restored_backup, cloned_store,
         late_joiner, reader_who_writes, withheld_log, two_forks, stolen_laptop, two_admins_fall_out,
-        keys_changed_apart, cut_before_its_head,
+        keys_changed_apart, cut_before_its_head, forged_frontier,
     )
 }  # fmt: skip

@@ -65,19 +65,19 @@ def admit(
 
 
 def share(world: World, device: Device, desk: Desk, right: int | None = None) -> None:
-    """An owner gives someone a right in a vault, or another than before."""
+    """An owner gives someone a right in a vault, or more than before."""
     state = desk.state()
     owned = [v for v in desk.writable() if state.vaults[v].rights.get(desk.holder.person) == OWNS]
     others = sorted(set(state.people) - {desk.holder.person})
     if owned and others:
         vault, person = world.random.choice(owned), world.random.choice(others)
-        given = right or world.random.choice((READS, WRITES, WRITES))
+        given = max(right or world.random.choice((READS, WRITES, WRITES)), state.right(vault, person))
         world.act(device, "share", lambda: [desk.give_right(vault, person, given)])
 
 
 def storm(world: World, steps: int = STEPS) -> None:
     """Make a family, and let it live. Each deed has a number."""
-    world.sectors = world.random.random() < 1 / 3
+    world.sectors = world.random.random() < 0.2
     first = founded(world, second_person=world.random.random() < 0.6)
     sizes, weights = zip(*_SIZES, strict=True)
     world.most_devices = world.random.choices(sizes, weights)[0]
@@ -449,6 +449,13 @@ def key_for_blind(world: World, device: Device, desk: Desk) -> None:
         world.act(device, "for blind", lambda: [desk.append_statement(statement)], powerless=True)
 
 
+def proves_nothing(world: World, device: Device, desk: Desk) -> None:
+    """A further keyholder on their own machine, without a proof that anyone holds the key."""
+    if device.identity.id in desk.state().devices:
+        statement = desk.unproved(device.identity.id)
+        world.act(device, "unproved", lambda: [desk.append_statement(statement)], powerless=True)
+
+
 def un_hears(world: World, device: Device, desk: Desk) -> None:
     """An entry, well signed and chained, that claims to know less than the one before it did."""
     connections = [c for c in world.connections if device in c.ends]
@@ -464,7 +471,7 @@ def un_hears(world: World, device: Device, desk: Desk) -> None:
 
 _CRIMES: Final = (
     names_what_is_not_theirs, names_what_is_not_theirs, lies_about_place, lies_about_place,
-    writes_without_right, writes_without_right, takes_right, un_hears, stale_key,
+    writes_without_right, writes_without_right, takes_right, un_hears, stale_key, proves_nothing,
 )  # fmt: skip
 
 _DEEDS: Final[tuple[tuple[Callable[[World], None], int], ...]] = (

@@ -70,7 +70,7 @@ class World:
         """What was done, in words, by number."""
         self.most_devices = 6
         self.sectors = False
-        """Whether disks lose, tear and fail: in a third of the storms."""
+        """Whether disks lose, tear and fail: in a fifth of the storms."""
         self._without = without
         self._doing: list[str] | None = None
         self.time = Timeline()
