@@ -168,7 +168,7 @@ class Opener:
         except Malformed as error:
             raise Unopened(error.kind) from None
         match content:
-            case [bytes(), bytes(record), str(name), str(member), value] if len(record) == 16:
+            case [bytes(drawn), bytes(record), str(name), str(member), value] if len(drawn) == len(record) == 16:
                 pass
             case _:
                 raise Unopened("shape")

@@ -94,7 +94,7 @@ def judge(statement: Statement, past: State, known: dict[bytes, Statement], saw:
     if person is not None:
         role = past.people[person].role
     elif not founding:
-        person, role = _paper_person(statement, past, known), WRITER
+        person, role = _paper_person(statement, past), WRITER
         need(person is not None, "author is no keyholder")
         need(kind in _BY_PAPER, "a paper key may not state that")
     if kind in (PERSON, DEVICE, KEYHOLDER, PERMIT):
@@ -114,7 +114,7 @@ def judge(statement: Statement, past: State, known: dict[bytes, Statement], saw:
         need(kind != PAPER or _is_free(past, body[2], person), "key in use")
 
 
-def _paper_person(statement: Statement, past: State, known: dict[bytes, Statement]) -> bytes | None:
+def _paper_person(statement: Statement, past: State) -> bytes | None:
     """Whom a paper key states something for: the person that the statement is about, if the key is theirs. So it does
     no harm that anybody may call any key theirs."""
     body = statement.body
@@ -124,7 +124,7 @@ def _paper_person(statement: Statement, past: State, known: dict[bytes, Statemen
     elif body[0] == REMOVE:
         person = past.devices[body[2]].owner if body[2] in past.devices else b""
     elif body[0] == FORGET:
-        person = known[body[2]].body[1] if body[2] in known and known[body[2]].body[0] == UNLOCK else b""
+        person = next((p for p, wraps in past.unlocks.items() if any(one.hash == body[2] for one in wraps)), b"")
     else:
         person = next((p for p, paper in past.papers.items() if paper.sign_key == statement.author), b"")
     paper = past.papers.get(person) if type(person) is bytes else None
@@ -366,6 +366,7 @@ def _judge_of_vault(statement: Statement, past: State, person: bytes | None, rol
     else:
         need(_may_set_suite(past, body[1], person, role), "not the owner")
         need(body[2] > past.vaults[body[1]].suite_version, "suite version does not go up")
+        need(all(type(suite) is int for suite in body[3]), "shape")  # true equals 1
         need(body[3] in ([1], [2], [1, 2]) and body[4] in body[3], "unknown suite")
 
 

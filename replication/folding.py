@@ -64,17 +64,17 @@ def apply(state: State, statement: Statement, rank: Rank, moves: int, saw: Saw) 
     body, author = statement.body, statement.author
     kind = body[0]
     person = state.person_of(author)
-    if kind == FOUND:
-        if not state.founder:
-            state.founder, state.recovery_key = author, body[2]
+    if kind in (EPOCH, GRANT, SUITE, REVOKE):
+        _apply_to_vault(state, statement, rank, moves, saw)
     elif kind in (PERSON, SELF, DEVICE, KEYHOLDER, PERMIT, RECOVER):
         _apply_admission(state, statement, person, rank, saw)
+    elif kind == FOUND:
+        if not state.founder:
+            state.founder, state.recovery_key = author, body[2]
     elif kind == ROLE:
         _set_role(state, body[1], body[2], statement.hash, rank, moves, saw)
     elif kind == VAULT:
         _apply_vault(state, statement, person, rank, saw)
-    elif kind in (EPOCH, GRANT, SUITE, REVOKE):
-        _apply_to_vault(state, statement, rank, moves, saw)
     elif kind in (UNLOCK, PAPER, FORGET):
         _apply_of_person(state, statement)
     else:
@@ -167,16 +167,19 @@ def _apply_vault(state: State, statement: Statement, creator: bytes | None, rank
 def _set_right(
     state: State, vault: bytes, person: bytes, right: int, name: bytes, rank: Rank, moves: int, saw: Saw
 ) -> None:
-    level = state.levels.setdefault((vault, person), Level())
+    level = state.levels.get((vault, person))
+    if level is None:
+        level = state.levels[vault, person] = Level()
     if moves > 0:
         level.raise_to(name, right, rank, saw)
     else:
         level.lower_to(name, right, saw)
-    held = state.vaults[vault]
-    held.rights[person] = level.value
-    held.owners.pop(person, None)
-    if level.value == OWNS:
+    held, now = state.vaults[vault], level.value
+    held.rights[person] = now
+    if now == OWNS:
         held.owners[person] = level.since
+    else:
+        held.owners.pop(person, None)
 
 
 def _apply_to_vault(state: State, statement: Statement, rank: Rank, moves: int, saw: Saw) -> None:
@@ -206,6 +209,8 @@ def _hand_on(state: State, epoch: Epoch, grant: Statement) -> None:
     """Boxes of a grant. One that is there stays, unless who gave it had less to do with it: the person themselves
     comes first, then the vault's owner or an admin, then any other reader; so none of these can lock one out."""
     _, vault, _, reader, _, boxes = grant.body
+    if not boxes:
+        return
     person = state.person_of(grant.author)
     weight = 2 if person == reader else int(_is_trusted(state, vault, person))
     for key, sealed in boxes:

@@ -56,6 +56,8 @@ def _check(der: bytes) -> None:
     certificate = x509.load_der_x509_certificate(der)
     if certificate.version is not x509.Version.v3:
         raise Malformed("leaf", "version")
+    if certificate.serial_number <= 0:
+        raise Malformed("leaf", "serial")  # RFC 5280, 4.1.2.2; some versions of the library refuse it, others do not
     key = certificate.public_key()
     if not isinstance(key, Ed25519PublicKey):
         raise Malformed("key-type")

@@ -491,12 +491,14 @@ class Replica:
                     raise
                 continue  # a branch of a forked log: it follows one of the others
             if wire.frontier is not None:
-                self._check_frontier(entry.header.frontier, _split(frontier, 32))
+                self._check_frontier(wire.seq, entry.header.frontier, _split(frontier, 32))
             number = found[0] if found else self._new_log(wire.log, author)
             return self._insert(entry, wire.head, number, previous)
         raise InvalidSignature
 
-    def _check_frontier(self, frontier: tuple[bytes, ...], before: tuple[bytes, ...]) -> None:
+    def _check_frontier(self, seq: int, frontier: tuple[bytes, ...], before: tuple[bytes, ...]) -> None:
+        if seq and frontier == before:
+            raise Malformed("frontier", "written out though it is the same")  # one entry, one spelling
         for head in frontier:
             if head not in self._membership:
                 raise Missing(head)

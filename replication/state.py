@@ -117,9 +117,11 @@ class Level:
     changes: int = 0
 
     def raise_to(self, name: bytes, value: int, rank: Rank, saw: Saw) -> None:
+        if not self.changes:  # nearly all are raised once, and that is all
+            self.raised, self.first, self.changes = [(name, value, rank)], rank, 1
+            return
         ceiling = min([value, *(low for other, low in self.lowered if not saw(name, other))])
         self.raised = [one for one in self.raised if not saw(name, one[0])] + [(name, ceiling, rank)]
-        self.first = min(self.first, rank)
         self.changes += 1
 
     def lower_to(self, name: bytes, value: int, saw: Saw) -> None:
@@ -129,6 +131,8 @@ class Level:
 
     @property
     def value(self) -> int:
+        if len(self.raised) == 1:
+            return self.raised[0][1]
         if self.raised:
             return max(value for _, value, _ in self.raised)
         return min((value for _, value in self.lowered), default=0)
@@ -136,6 +140,8 @@ class Level:
     @property
     def since(self) -> Rank:
         """What first brought the value that counts."""
+        if len(self.raised) == 1:
+            return self.raised[0][2]
         return min((rank for _, value, rank in self.raised if value == self.value), default=LAST)
 
 

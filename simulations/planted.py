@@ -95,7 +95,7 @@ def _too_late() -> list[Patch]:
 
 
 def _un_heard() -> list[Patch]:
-    def only_known(self: Any, frontier: tuple[bytes, ...], _: tuple[bytes, ...]) -> None:
+    def only_known(self: Any, _seq: int, frontier: tuple[bytes, ...], _before: tuple[bytes, ...]) -> None:
         for head in frontier:
             if head not in self._membership:
                 raise Missing(head)

@@ -560,3 +560,19 @@ def test_nobody_can_fill_the_frontiers_of_the_family():
     assert len(mine.membership().heads()) == 7
     write(mine, family.anna, family.vault, "a", "3")
     assert shown(copy(mine, "another"), family.vault) == {"a": {"3"}}
+
+
+def test_an_entry_has_one_spelling(one: Replica, family: Family):
+    """Else two copies of one entry could differ, and lie on disk in different bytes."""
+    write(one, family.anna, family.vault, "t", "first")
+    write(one, family.anna, family.vault, "t", "second")
+    *before, last = wires(one)
+    parts = decode(last)
+    assert parts[8] is None
+    parts[8] = list(one.membership().heads())
+    other = new_replica("two", family.family)
+    assert other.ingest(before).refused is None
+    refused = other.ingest([encode(parts)]).refused
+    assert refused is not None
+    assert refused.kind == "frontier"
+    assert other.ingest([last]).refused is None
