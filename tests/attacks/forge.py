@@ -43,4 +43,9 @@ def under_own_name(
     assert wire.kind == OPS
     draft = Draft(tuple(ops) or wire.ops, vault=wire.vault, epoch=wire.epoch, suite=wire.suite,
                   salt=wire.salt, commitment=wire.commitment)  # fmt: skip
+    return appended(replica, author, sign, draft)
+
+
+def appended(replica: Replica, author: bytes, sign: Callable[[bytes], bytes], draft: Draft) -> EntryInfo:
+    """An entry of exactly this content."""
     return replica.append(author, sign, lambda _: draft, 1)

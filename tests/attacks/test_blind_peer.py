@@ -12,7 +12,7 @@ from node.sealing import Opener, Place, Unopened
 from replication.entry import Op, from_wire
 from replication.membership import WRITES
 from replication.replica import Draft, Replica
-from tests.attacks.forge import changed, last_entry, refusal, under_own_name
+from tests.attacks.forge import appended, changed, last_entry, refusal, under_own_name
 from tests.kin import copy, new_replica, wires
 from tests.node.house import House
 from tests.node.laptops import Laptop, account
@@ -122,7 +122,7 @@ def test_a28_suite_key_or_epoch_of_a_ciphertext_changed(laptop: Laptop, ben: Unl
     for suite, epoch, told in ((2, info.epoch, ""), (1, other.newest_epoch() or b"", "unknown epoch")):
         draft = Draft(stolen.ops, vault=info.vault, epoch=epoch, suite=suite, salt=stolen.salt,
                       commitment=stolen.commitment)  # fmt: skip
-        made = laptop.replica.append(ben.keyholder, ben.sign, lambda _, draft=draft: draft, 1)
+        made = appended(laptop.replica, ben.keyholder, ben.sign, draft)
         assert made.reason == told
     keys = laptop.vaults.epoch_keys(info.vault)[info.epoch]
     place = Place(laptop.replica.family or b"", info.vault, info.epoch, info.suite, info.log, info.seq)
@@ -137,7 +137,7 @@ def test_a28_an_unknown_suite_is_kept_aside_and_tried_with_no_other(laptop: Lapt
     stolen = from_wire(last_entry(laptop.replica))
     draft = Draft(stolen.ops, vault=stolen.vault, epoch=stolen.epoch, suite=3, salt=stolen.salt,
                   commitment=stolen.commitment)  # fmt: skip
-    made = laptop.replica.append(ben.keyholder, ben.sign, lambda _: draft, 1)
+    made = appended(laptop.replica, ben.keyholder, ben.sign, draft)
     device = copy(laptop.replica, "another device")
     for replica in (laptop.replica, device):
         assert (made.hash, "unknown suite") in replica.put_aside()

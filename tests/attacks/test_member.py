@@ -20,15 +20,22 @@ from replication.membership import (
     ADMIN,
     BLIND,
     DIRECTORY,
+    DISCOVERY,
     EPOCH,
+    FORGET,
     GRANT,
     OWNS,
     PAPER,
     PERMIT,
     PERSON,
+    PROPOSE,
+    PURGE,
     READER,
     READS,
+    RECOVER,
     REMOVE,
+    REVOKE,
+    ROLE,
     SHARED,
     SUITE,
     TAKE_IN,
@@ -176,6 +183,26 @@ def test_a42_no_grant_reaches_a_blind_peer(one: Replica, family: Family):
     assert pi.id not in {key for v in one.state().vaults.values() for e in v.epochs.values() for key in e.sealed}
 
 
+def test_a42_a_grant_said_to_be_from_before_ones_revocation(one: Replica, family: Family):
+    """An owner whose right was taken lets a crony in, in an entry that has heard of nothing: it falls."""
+    ben, bens = member(one, family, "ben", OWNS)
+    crony, cronys = member(one, family, "crony", 0)
+    apart = copy(one, "apart")
+    assert state(one, family.anna, [REVOKE, family.vault, bens, READS, []]) == ""
+    epoch = one.state().vaults[family.vault].newest_epoch()
+    assert state(apart, ben, [GRANT, family.vault, epoch, cronys, OWNS, [[crony.id, BOX]]]) == ""
+    write(apart, ben, family.vault, "t", "bens")
+    sync(one, apart)
+    for node in (one, apart, copy(one, "pi")):
+        assert node.state().right(family.vault, cronys) == 0
+        assert node.state().right(family.vault, bens) == READS
+        assert shown(node, family.vault) == {}
+    write(one, crony, family.vault, "t", "cronys")
+    assert shown(one, family.vault) == {}
+    # Nor does he give himself the right again.
+    assert state(one, ben, [GRANT, family.vault, epoch, bens, OWNS, []]) == "not the owner"
+
+
 def test_a43_a_second_key_for_one_epoch(laptop: Laptop, house: House, tmp_path: Path):
     """An epoch's name is the hash of a statement that has the key's commitment: a second key is a second epoch."""
     ben = share(laptop, house, WRITES)
@@ -187,8 +214,9 @@ def test_a43_a_second_key_for_one_epoch(laptop: Laptop, house: House, tmp_path: 
     # Another key in a box for the same epoch: from Ben to Anna, who has hers, and to her tablet.
     for victim in (laptop, tablet):
         me = victim.unlocked
-        box = seal_keys(other, family=it.family, vault=vault, recipient=me.keyholder, box_key=bytes(me.box.public_key))
-        says(laptop, ben, [GRANT, vault, epoch, house.anna, OWNS, [[me.keyholder, box]]])
+        hers = bytes(me.box.public_key)
+        forged = seal_keys(other, family=it.family, vault=vault, recipient=me.keyholder, box_key=hers)
+        says(laptop, ben, [GRANT, vault, epoch, house.anna, OWNS, [[me.keyholder, forged]]])
     sync(laptop.replica, tablet.replica)
     for victim in (laptop, tablet):
         me = victim.unlocked
@@ -200,8 +228,7 @@ def test_a43_a_second_key_for_one_epoch(laptop: Laptop, house: House, tmp_path: 
     apart = copy(laptop.replica, "ben")
     made = epoch_statement(it.family, vault, other, boxes, it.vaults[vault].heads())
     apart.append(ben.keyholder, ben.sign, lambda _: Draft(statements=(made,)), 1)
-    hers = laptop.vaults.next_epoch(vault, people)
-    assert says(laptop, laptop.unlocked, hers) == ""
+    assert says(laptop, laptop.unlocked, laptop.vaults.next_epoch(vault, people)) == ""
     sync(laptop.replica, apart)
     assert len(laptop.replica.state().vaults[vault].heads()) == 2
     joined = account(laptop, "under the joined key")
@@ -252,7 +279,16 @@ def test_a45_a_writer_touches_members_manifests_and_other_vaults(one: Replica, f
     log = family.anna.id[:16]
     epoch = one.state().vaults[family.vault].newest_epoch()
     crony = Author("crony")
+    recovery = [[[1, family.person, []]], crony.id, crony.box_key, b"L" * 64, BOX, b"p" * 64, crony.id, crony.box_key]
     for statement, told in (
+        ([ROLE, bens, ADMIN, []], "not an admin"),
+        ([ROLE, family.person, READER, []], "not an admin"),
+        ([REVOKE, family.vault, family.person, 0, []], "not the owner"),
+        ([PROPOSE, b"n" * 16, 1, family.person], "not an admin"),
+        ([RECOVER, *recovery, b"p" * 64, crony.id], "not the recovery key in force"),
+        ([PURGE, family.vault, [[b"d" * 18, [b"f" * 18]]]], "not the owner"),
+        ([FORGET, [b"h" * 32], b"i" * 32], "unknown floor"),
+        ([DISCOVERY, [[family.laptop.id, BOX]]], "not an admin"),
         ([PERSON, ADMIN, b"n" * 16], "not an admin"),
         ([PERMIT, family.laptop.id], "not an admin"),
         (admit_device(family.family, Author("a blind one"), b"", role=BLIND), "not an admin"),
@@ -479,12 +515,12 @@ def test_a54_a_storm_of_deletes_and_revivals(laptop: Laptop, tmp_path: Path):
             sync(laptop.replica, tablet.replica)
     sync(laptop.replica, tablet.replica)
     late = Laptop(laptop.device, copy(laptop.replica, "late"), laptop.unlocked)
-    for side in (laptop, tablet, late):
-        assert side.replica.table() == laptop.replica.table()
-        view = [side.vaults.item(item) for item in items]
+    for device in (laptop, tablet, late):
+        assert device.replica.table() == laptop.replica.table()
+        view = [device.vaults.item(item) for item in items]
         outcomes.add(repr([(v.deleted, v.revived, v.fields, v.conflicts) for v in view]))
         for item in items:
-            assert {shown.value for shown in side.vaults.history(item, "password")} == written[item]
+            assert {shown.value for shown in device.vaults.history(item, "password")} == written[item]
     assert len(outcomes) == 1
     for item in items:
         laptop.vaults.delete_item(item)

@@ -23,6 +23,7 @@ from replication.membership import (
     WRITES,
 )
 from replication.replica import Draft, Replica
+from tests.attacks.forge import appended
 from tests.kin import (
     Author,
     Family,
@@ -108,7 +109,10 @@ def test_a37_re_adds_itself_by_an_old_admission_replayed(ours: Replica, family: 
     assert let_in in away.state().people
     state(away, crony, admit_device(family.family, Author("more"), let_in))
     sync(ours, away)
-    assert state(ours, family.anna, *admission) == "a removed key is never admitted again"
+    for key, told in ((phone, "a removed key is never admitted again"), (Author("another"), "")):
+        assert state(ours, family.anna, admit_device(family.family, key, family.person)) == told
+    keyholder = add_keyholder(family.family, family.person, family.laptop, ben)
+    assert state(ours, family.anna, keyholder) == "a removed key is never admitted again"
     cleo, _, cleos = admitted(ours, family, "cleo", ADMIN)
     again = [PERSON, ADMIN, ben.id[:16]]
     state(ours, cleo, again, admit_device(family.family, phone, cleos), add_keyholder(family.family, cleos, phone, ben))
@@ -244,5 +248,5 @@ def test_a40_a_member_apart_during_the_removal_writes_under_the_old_key(laptop: 
     op = Op(b"t" * 16, (), b"sealed under the old key".ljust(80))
     for epoch in phone.vaults.epoch_keys(vault):
         draft = Draft((op,), vault=vault, epoch=epoch, suite=1, salt=b"s" * 32, commitment=b"c" * 32)
-        made = tablet.replica.append(tablet.unlocked.keyholder, tablet.unlocked.sign, lambda _, draft=draft: draft, 1)
+        made = appended(tablet.replica, tablet.unlocked.keyholder, tablet.unlocked.sign, draft)
         assert made.reason.startswith("under a key that a removed one has")
