@@ -10,12 +10,15 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from replication.entry import MAX_COUNT, make_dot
-from replication.membership import PURGE
+from replication.membership import PURGE, Purge
 from replication.replica import Replica
+from replication.values import wanted
 
 MAX_ITEMS: Final = 1024
 """Values that one statement names."""
 MAX_FLOOR: Final = 64
+MAX_WANTED: Final = 10_000
+"""Missing values that are counted; more are as good as all."""
 
 Items = dict[bytes, frozenset[bytes]]
 """The dot of a value, or the name of a copy, to its floor."""
@@ -82,3 +85,26 @@ def statements(vault: bytes, items: Items) -> list[list[Any]]:
     """The purge of `items`, in as many statements as it takes."""
     pairs = [[dot, sorted(floor)] for dot, floor in sorted(items.items())]
     return [[PURGE, vault, pairs[i : i + MAX_ITEMS]] for i in range(0, len(pairs), MAX_ITEMS)]
+
+
+def pending(replica: Replica) -> list[tuple[Purge, int]]:
+    """The purges in force of which values are still here, and how many."""
+    found = []
+    for purge in replica.state().purges:
+        ops = [(replica.op_of(dot),) for dot in purge.items]
+        here = "SELECT 1 FROM ops WHERE id = ? AND length(sealed) > 0"
+        count = sum(replica.store.row(here, op) is not None for op in ops)
+        if count:
+            found.append((purge, count))
+    return found
+
+
+def wanted_in(replica: Replica) -> dict[bytes, int]:
+    """Vault to how many values of it are wanted: not here, not purged, and without a copy."""
+    counts: dict[bytes, int] = {}
+    for dot, _ in wanted(replica, MAX_WANTED):
+        op = replica.op_of(dot)
+        assert op is not None
+        vault = replica.info(op // MAX_COUNT).vault
+        counts[vault] = counts.get(vault, 0) + 1
+    return counts

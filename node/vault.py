@@ -43,7 +43,7 @@ from node.item import (
     writes_for_new,
 )
 from node.keyholder import Unlocked
-from node.purging import MAX_FLOOR, Items, replaced, without_purged
+from node.purging import MAX_FLOOR, Items, replaced, wanted_in, without_purged
 from node.purging import statements as purges
 from node.sealing import Opener, Place, Sealer, Unopened, Value, VaultKeys, target
 from replication.entry import MAX_COUNT, MAX_REPLACES, Op, make_dot
@@ -51,7 +51,6 @@ from replication.errors import Malformed
 from replication.membership import ADMIN, READS, SHARED, SUITE, VAULT, WRITES, State
 from replication.purge import WAITING_MS, lagging
 from replication.replica import Draft, EntryInfo, Position, Replica, StoredOp
-from replication.values import wanted
 
 BATCH_ROWS: Final = 256
 BATCH_BYTES: Final = 512 * 1024
@@ -66,8 +65,6 @@ EMPTY_AT_ONCE: Final = 64
 """Records that one transaction empties."""
 EMPTY_DOTS: Final = 16_384
 """Dots that an entry names at most, so that it stays far under 1 MiB."""
-MAX_WANTED: Final = 10_000
-"""Missing values that are counted; more are as good as all."""
 
 Progress = Callable[[int, int], bool | None]
 Ops = list[Op] | Callable[[VaultKeys, Sealer], list[Op]]
@@ -1102,15 +1099,8 @@ class Vaults:
         return found
 
     def wanted(self) -> dict[str, int]:
-        """Vault to how many values of it are wanted: not here, not purged, and without a copy. The vaults that may
-        not be read are counted, too."""
-        counts: dict[str, int] = {}
-        for dot, _ in wanted(self._replica, MAX_WANTED):
-            op = self._replica.op_of(dot)
-            assert op is not None
-            vault = self._replica.info(op // MAX_COUNT).vault.hex()
-            counts[vault] = counts.get(vault, 0) + 1
-        return counts
+        """Vault to how many values of it are wanted. Vaults that may not be read are counted, too."""
+        return {vault.hex(): count for vault, count in wanted_in(self._replica).items()}
 
     def categories(self) -> list[str]:
         found = {
@@ -1193,6 +1183,14 @@ class Vaults:
             record: model.item(record).fields.get("name") for record, held in model.records.items() if held
         }
         return {record: str(name) for record, name in found.items() if name}
+
+    def name_of(self, key: bytes) -> str | None:
+        """Of a device or keyholder (id of 32 bytes): the device's name, or the person's with it."""
+        names = self.names()
+        holder = self._state().keyholder(key)
+        if holder is None:
+            return names.get(key[:16])
+        return " at ".join(one for one in _whose(key, self._state(), names) if one)
 
     def set_names(self, names: dict[bytes, str]) -> None:
         """Write names into the directory."""

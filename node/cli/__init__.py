@@ -36,6 +36,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "remove-device": ("node.cli.removal:remove_device", "Take a device out of the family."),
         "remove-user": ("node.cli.removal:remove_user", "Take a person out of the family."),
         "exposure": ("node.cli.removal:show_exposure", "List what a removed one could have read."),
+        "dismiss-alarm": ("node.cli.status:dismiss_alarm", "Tick off an alarm that status shows."),
         "demo": ("node.cli.network:demo", "Play a family's day on this machine."),
     },
     "Vaults": {
@@ -61,6 +62,9 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "history": ("node.cli.history:history", "List every value that an account's fields have had."),
         "restore": ("node.cli.history:restore", "Write an earlier value of a field again."),
         "conflicts": ("node.cli.history:conflicts", "List fields that two people changed apart."),
+        "empty-bin": ("node.cli.destroying:empty_bin", "Destroy what is in the bin."),
+        "erase-account": ("node.cli.destroying:erase_account", "Destroy an account with all it ever held."),
+        "purge-history": ("node.cli.destroying:purge_history", "Destroy the earlier values of an account."),
     },
     "Passwords and codes": {
         "generate-password": ("node.cli.tools:generate_password", "Make a password."),

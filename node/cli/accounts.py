@@ -147,6 +147,8 @@ def account_json(item: ItemView) -> dict[str, Any]:
         "form_fields": item.form_fields,
         "deleted": item.deleted,
         "revived": item.revived,
+        "stub": item.stub,
+        "wanted": item.wanted,
         "created_at": instant(item.created_at),
         "updated_at": instant(item.updated_at),
         "conflicts": {name: [candidate_json(c) for c in found] for name, found in item.conflicts.items()},
@@ -163,10 +165,14 @@ def account_table(items: list[ItemView]) -> list[str]:
     return table(
         ["account", "label", "username", "website", "changed"],
         (
-            [i.item_id, i.label, i.fields.get("username"), i.fields.get("website_url"), instant(i.updated_at)]
+            [i.item_id, _marked(i), i.fields.get("username"), i.fields.get("website_url"), instant(i.updated_at)]
             for i in items
         ),
     )
+
+
+def _marked(item: ItemView) -> str:
+    return f"{item.label} (not all of it is here yet)" if item.wanted else item.label
 
 
 def shown_value(field: str, value: Any, *, reveal: bool) -> str:
@@ -193,7 +199,11 @@ def _lines(item: ItemView, *, reveal: bool) -> list[str]:
     values += [("created", instant(item.created_at)), ("changed", instant(item.updated_at))]
     if item.deleted:
         values.append(("in the bin", "yes; restore-account brings it back"))
-    if item.revived:
+    if item.wanted:
+        values.append(("not here yet", ", ".join(item.wanted)))
+    if item.stub:
+        values.append(("emptied", "while someone else changed it; restore-account brings the rest back"))
+    elif item.revived:
         values.append(("brought back", "someone deleted it while someone else changed it"))
     values += [
         (f"conflict in {n}", f"{len(found)} values: see conflicts") for n, found in item.conflicts.items()

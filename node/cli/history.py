@@ -43,7 +43,7 @@ def history(call: Call, account_id: str, field: str | None, reveal: bool) -> Non
         table(
             ["at", "field", "value", "by", "device", "", "dot"],
             (
-                [instant(v.at), v.field, shown_value(v.field, v.value, reveal=reveal), v.author, v.device,
+                [instant(v.at), v.field, _shown(v, reveal=reveal), v.author, v.device,
                  "now" if v.current else "", v.dot]
                 for v in versions
             ),
@@ -55,6 +55,12 @@ def _plain(field: str | None) -> str | None:
     return "website_url" if field == "url" else field
 
 
+def _shown(version: VersionView, *, reveal: bool) -> str:
+    if version.purged_by:
+        return f"(destroyed by {version.purged_by})"
+    return "(not here yet)" if version.wanted else shown_value(version.field, version.value, reveal=reveal)
+
+
 def _version_json(version: VersionView) -> dict[str, Any]:
     return {
         "field": version.field,
@@ -64,6 +70,8 @@ def _version_json(version: VersionView) -> dict[str, Any]:
         "at": instant(version.at),
         "current": version.current,
         "dot": version.dot,
+        "wanted": version.wanted,
+        "purged_by": version.purged_by or None,
     }
 
 

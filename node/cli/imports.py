@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from node.cli.call import Call, command
 from node.cli.output import clean
+from node.cli.progress import shown, stopped_by_ctrl_c
 from node.errors import ExitCode, KinringError
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def import_accounts(call: Call, vault_id: str | None, in_path: str) -> None:
     rows = [one for one in found if isinstance(one, Row)]
     vaults = call.vaults()
     target = _first_logins_vault(vaults) if vault_id is None else vault_id
-    with _stopped_by_ctrl_c() as stop, _progress(stop) as progress:
+    with stopped_by_ctrl_c() as stop, shown(stop, "importing") as progress:
         count = vaults.import_items(target, [row.fields for row in rows], progress)
     if count.imported:
         call.saved()
@@ -87,44 +86,3 @@ def _first_logins_vault(vaults: Vaults) -> str:
         if view.kind == "Logins" and view.can_write:
             return view.vault_id
     raise KinringError("there is no vault of kind Logins", "name one with --vault-id", ExitCode.NOT_FOUND)
-
-
-class _Stop:
-    """Whether the import is to end after the batch at hand."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def on_signal(self, *_: Any) -> None:
-        """The first Ctrl-C only asks; the second is one as always."""
-        self.asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@contextmanager
-def _stopped_by_ctrl_c() -> Iterator[_Stop]:
-    stop = _Stop()
-    before = signal.signal(signal.SIGINT, stop.on_signal)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _progress(stop: _Stop) -> Iterator[Callable[[int, int], bool]]:
-    """A bar on stderr where that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda *_: stop.asked
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("importing", total=None)
-
-        def progress(done: int, of: int) -> bool:
-            bar.update(task, completed=done, total=of)
-            return stop.asked
-
-        yield progress

@@ -136,9 +136,12 @@ def unlock(call: Call) -> None:
     """
     from node.folders import write_private
     from node.handles import create
+    from node.housekeeping import tidy
 
     unlocked = call.unlock_with_password()
-    call.vaults_of(unlocked).grant_missing()
+    vaults = call.vaults_of(unlocked)
+    vaults.grant_missing()
+    tidy(call.replica(), unlocked, vaults, int(time.time() * 1000))
     now = time.time()
     token = create(call.runtime(), person=unlocked.person, keyholder=unlocked.keyholder,
                    unlock_key=unlocked.unlock_key, now=now, lifetime=HANDLE_SECONDS)  # fmt: skip

@@ -38,6 +38,7 @@ def test_what_is_saved_is_shown_field_by_field(home):
         "category": "Books", "tags": ["fun", "kids", "tv"], "otp": "JBSWY3DPEHPK3PXP", "icon": "book",
         "form_fields": {"PIN": "12=34"}, "notes": "first line\nsecond", "renew_interval_days": 90,
         "expires_at": "2027-12-31", "due_at": "2027-06-01", "deleted": False, "revived": False,
+        "stub": False, "wanted": [],
         "conflicts": {},
     }  # fmt: skip
 

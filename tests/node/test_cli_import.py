@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from node import samples
-from node.cli.imports import _progress, _stopped_by_ctrl_c
+from node.cli.progress import shown, stopped_by_ctrl_c
 from tests.node.cli_home import ROOT
 from tests.node.test_cli_people import Terminal
 
@@ -112,7 +112,7 @@ def test_ctrl_c_keeps_what_was_counted(home, many):
 
 def test_the_first_ctrl_c_asks_and_the_second_insists():
     before = signal.getsignal(signal.SIGINT)
-    with _stopped_by_ctrl_c() as stop, _progress(stop) as progress:
+    with stopped_by_ctrl_c() as stop, shown(stop, "importing") as progress:
         assert progress(256, 1000) is False
         signal.raise_signal(signal.SIGINT)
         assert progress(512, 1000) is True
