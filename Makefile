@@ -4,11 +4,12 @@ SHELL := /bin/sh
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 CODE := $(wildcard node discovery replication webui simulations)
-SEEDS := 200
+SEEDS := 10000
+CUTS := 100000
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(UPGRADE)
 
-.PHONY: setup run test lint types tests pages simulate planted bench fuzz coverage lock package clean
+.PHONY: setup run test lint types tests pages simulate disk planted bench fuzz coverage lock package clean
 
 setup: .venv/runtime.stamp
 
@@ -19,7 +20,8 @@ test: .venv/test.stamp
 	$(MAKE) lint
 	$(MAKE) types
 	$(MAKE) tests
-	$(MAKE) simulate
+	$(MAKE) simulate SEEDS=200
+	$(MAKE) disk CUTS=2000
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check .
@@ -35,8 +37,13 @@ tests: .venv/test.stamp
 pages: .venv/test.stamp
 	tests/alone $(BIN)/python -m tests.e2e.pages $(or $(INTO),build/pages)
 
+# Ctrl-C ends it with what was found so far.
 simulate: setup
 	$(BIN)/python -m simulations --seeds $(SEEDS)
+
+# Power cuts at any file operation under a copy at work.
+disk: setup
+	$(BIN)/python -m simulations --disk $(CUTS)
 
 # Breaks the code on purpose, one fault at a time: the simulation has to notice each.
 planted: setup

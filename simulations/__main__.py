@@ -105,7 +105,8 @@ def _cuts(lives: range, jobs: int) -> int:
 
 def _told(results: Iterable[Result], count: int) -> Iterator[Result]:
     """Passes on results, and says now and then how many there were."""
-    began = last = time.monotonic()
+    began = time.monotonic()
+    last = began - PROGRESS_SECONDS + 2
     for done, result in enumerate(results, 1):
         if result.checker:
             print(_line(result), flush=True)

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from nacl.exceptions import BadSignatureError
+from nacl.signing import VerifyKey
+
 from node.item import BASE, FORM, ROSTER, STATE, TAGS, Item
 from replication.encoding import decode, encode
 from replication.entry import make_dot
-from replication.errors import InvalidSignature
 from replication.membership import ADMIN, EPOCH, FULL, GRANT, State
 from replication.replica import EntryInfo, Replica
 from replication.store import Store
@@ -144,9 +146,9 @@ def check(world: World) -> None:
     """After the calm: everything that security.md calls "nothing lost", for all devices."""
     for device in world.devices:
         check_durable(device)
+    _check_family(world)
     _check_agreement(world.remaining())
     _check_accounts(world)
-    _check_family(world)
     _check_live(world)
     _check_secrets(world)
     _check_removed(world)
@@ -290,8 +292,8 @@ def _check_secrets(world: World) -> None:
     for device in world.devices:
         for signed in device.node.signed_frontiers().values():
             try:
-                signed.verify(device.node.family or b"")
-            except InvalidSignature:
+                VerifyKey(signed.device).verify(signed.message(device.node.family or b""), signed.signature)
+            except BadSignatureError:
                 demand("authority", False, f"{device.name} keeps a frontier that nobody signed")
 
 

@@ -176,7 +176,9 @@ def _grab() -> list[Patch]:
 
 
 def _same_logs() -> list[Patch]:
-    unmarked = classmethod(lambda cls, path, random_bytes, **_: cls(SimulatedStore(path), random_bytes))
+    unmarked = classmethod(
+        lambda cls, path, random_bytes, vfs=None, **_: cls(SimulatedStore(path, vfs=vfs), random_bytes)
+    )
     return [(Replica, "open", unmarked)]
 
 
@@ -215,7 +217,7 @@ def _halves() -> list[Patch]:
 
 
 def _delete_wins() -> list[Patch]:
-    def delete_wins(item: items.Item, states: Any, _: Any) -> None:
+    def delete_wins(item: items.Item, states: Any, *_: Any) -> None:
         item.deleted = any(op.value != ["alive"] for op in states)
 
     return [(items, "_read_state", delete_wins)]

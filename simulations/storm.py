@@ -71,7 +71,7 @@ def share(world: World, device: Device, desk: Desk, right: int | None = None) ->
     others = sorted(set(state.people) - {desk.holder.person})
     if owned and others:
         vault, person = world.random.choice(owned), world.random.choice(others)
-        given = max(right or world.random.choice((READS, WRITES, WRITES)), state.right(vault, person))
+        given = max(right or world.random.choice((READS, WRITES, WRITES)), state.vaults[vault].rights.get(person, 0))
         world.act(device, "share", lambda: [desk.give_right(vault, person, given)])
 
 

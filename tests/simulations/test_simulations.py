@@ -6,17 +6,23 @@ More seeds run by `make simulate`, and by `make planted` the faults are looked f
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from replication.store import StoreError
+from simulations.disk import File, SectorDisk
 from simulations.planted import BUGS, hunt, planted
-from simulations.run import run
+from simulations.power import CUTS, life
+from simulations.run import run, world_of
 from simulations.scenarios import SCENARIOS
 from simulations.shrink import read, shrink, written
 from simulations.store import Violation
+from simulations.storm import storm
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,11 +72,26 @@ def test_another_seed_is_another_story():
     assert run(7).trace != run(8).trace
 
 
+def _deeds(seed, without=()):
+    with world_of(seed, without=without) as world:
+        storm(world)
+        world.close()
+        return world.deeds
+
+
 def test_a_deed_left_out_changes_nothing_before_it():
-    whole, less = run(7), run(7, without={60})
-    assert less.checker == ""
-    assert less.trace != whole.trace
-    assert run(7, without=range(200)).entries < whole.entries
+    whole = _deeds(7)
+    number = next(number for number, said in whole.items() if number > 60 and ":" in said)
+    less = _deeds(7, {number})
+    assert number not in less
+    assert {n: said for n, said in less.items() if n < number} == {n: said for n, said in whole.items() if n < number}
+
+
+def test_chance_has_the_same_for_a_deed_whatever_was_left_out():
+    whole = _deeds(7)
+    less = _deeds(7, range(20, 40))
+    kinds = [said.partition(":")[0] for number, said in whole.items() if number >= 40]
+    assert kinds == [said.partition(":")[0] for number, said in less.items() if number >= 40]
 
 
 def test_a_failure_shrinks_to_the_deeds_that_matter():
@@ -93,6 +114,69 @@ def test_a_large_family_is_among_the_seeds():
     sizes = [run(seed).devices for seed in range(100, 110)]
     assert min(sizes) <= 4
     assert max(sizes) >= 12
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_what_was_acknowledged_outlives_a_power_cut(number):
+    result = life(number)
+    assert (result.checker, result.detail) == ("", "")
+    assert result.crashes == CUTS
+
+
+def test_power_cuts_repeat_from_the_seed():
+    first, second = life(3), life(3)
+    assert (first.events, first.entries) == (second.events, second.entries)
+
+
+def test_a_disk_loses_what_was_not_synced_and_keeps_what_was():
+    lost = set()
+    for number in range(40):
+        file = File(b"\0" * 2048)
+        file.write(0, b"synced" * 100)
+        file.sync()
+        file.write(1024, b"a" * 512)
+        file.write(1536, b"b" * 512)
+        after = file.after_power_cut(Random(number))
+        assert after.seen[:600] == b"synced" * 100
+        lost.add((after.seen[1024:1536] == b"a" * 512, after.seen[1536:] == b"b" * 512))
+    assert lost == {(False, False), (False, True), (True, False), (True, True)}
+
+
+def test_a_full_disk_and_a_failed_sync_are_told_apart():
+    disk = SectorDisk()
+    replica = disk.open(Random(1).randbytes, b"")
+    disk.free = 100
+    with pytest.raises(StoreError) as full:
+        replica.adopt(bytes(32))
+    disk.calm()
+    replica.adopt(bytes(32))
+    disk.failing = ("sync", 0)
+    with pytest.raises(StoreError) as failed:
+        replica.store.set_local("test", b"key", b"value")
+    with pytest.raises(StoreError):
+        replica.store.set_local("test", b"key", b"value")
+    replica.close()
+    disk.discard()
+    assert (full.value.kind, failed.value.kind) == ("full", "io")
+
+
+def test_power_cuts_say_what_they_are_worth():
+    told = _told("--disk", "50", hash_seed="0")
+    assert told.splitlines()[0] == "python -m simulations --disk 50 --first 0"
+    assert "none failed: at 95 % fewer than 3 in 50 such do" in told
+
+
+def test_ctrl_c_ends_with_what_was_found_so_far():
+    command = [sys.executable, "-u", "-m", "simulations", "--seeds", "5000", "--jobs", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while "a second" not in process.stdout.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        told = process.stdout.read()
+    assert process.returncode == 130
+    assert "none failed" in told
 
 
 def test_many_seeds_say_what_they_are_worth():
