@@ -19,14 +19,14 @@ RULES = {
     "kill": "a removal kills what the removed said without the remover having heard it",
     "cascade": "and what rests on an admission that it kills",
     "circle": "removals that no other kills take effect first; only in a circle the senior's does",
-    "circle-senior": "in a circle: recovery, two admins, then by rank, then by hash",
+    "circle-senior": "in a circle: recovery, two admins, by rank, age of the key, hash; a new paper key last",
     "promotion-rank": "an admin's rank counts from the statement that made them admin",
     "role-change": "who raises or lowers changes the role",
     "lowering-kills": "a lowering kills what its target said as an admin, unheard",
     "lowering-spares": "and nothing else",
     "spares-raised": "a lowering, a revocation spares what was said after a raise or grant that was made after it",
     "rests-on-raise": "what is said by who was raised again rests on that, not on what made them admin before",
-    "lowest": "of role changes, of rights given apart the lowest counts",
+    "lowest": "who takes a role or right away takes it from what was given apart, too",
     "leave-last": "who removes or lowers themselves goes last, and only if an admin is left",
     "can-act": "a removal that would leave no admin with a key has no effect",
     "heard-first": "of removals that no other kills those made before come first",
@@ -40,6 +40,7 @@ RULES = {
     "owner-senior": "an owner revokes only owners who came after them",
     "revoke-kill": "a revocation kills what the revoked said about that vault unheard",
     "revoke-part": "but not what the right that is left to them allows",
+    "owner-gone": "where no owner is left, an admin who writes is one",
     "hand-on": "a grant that gives a key and no other right changes no right",
     "recipients": "an epoch counts only if its recipients are the readers in its own past",
     "members-only": "nobody writes under an epoch with a recipient who is no reader",
@@ -76,6 +77,10 @@ class Statement:
     """That a grant gives or a revocation leaves."""
     next: int = 0
     """The recovery key after this."""
+    size: int = 1
+    """How many statements of the product it stands for, the one that ranks first."""
+    name: int = -1
+    """What decides between equals; without one its id does."""
 
 
 Rank = tuple[int, int]
@@ -112,6 +117,9 @@ class State:
     def right(self, person: int | None) -> int:
         return 0 if person is None else self.rights.get(person, 0)
 
+    def owned(self) -> bool:
+        return any(self.rights.get(person, 0) >= OWNS for person in self.ranks)
+
     def readers(self) -> frozenset[int]:
         keys = {key for key, person in self.keys.items() if self.rights.get(person, 0)}
         return frozenset(keys | {paper for person, paper in self.papers.items() if self.rights.get(person, 0)})
@@ -129,8 +137,12 @@ class Membership:
     def depth(self, one: int) -> int:
         while len(self._depth) <= one:
             past = self.all[len(self._depth)].past
-            self._depth.append(1 + max((self._depth[p] for p in bits(past)), default=0))
+            self._depth.append(self.all[len(self._depth)].size + max((self._depth[p] for p in bits(past)), default=0))
         return self._depth[one]
+
+    def rank(self, one: int) -> Rank:
+        said = self.all[one]
+        return (self.depth(one) - said.size + 1, one if said.name < 0 else said.name)
 
     def state(self, mask: int, order: Sequence[int] = ()) -> State:
         """The family as a set of statements leaves it; only a rule that is switched off looks at `order`."""
@@ -168,7 +180,8 @@ class Membership:
             return not past.keys
         if said.kind == "recover":
             known = said.author == past.recovery or ("recovery-next" not in self.rules and said.author < 0)
-            return bool(past.keys) and known and said.key not in past.keys and said.key not in past.removed
+            new = said.key not in past.keys and said.key not in past.removed
+            return bool(past.keys) and known and new and said.targets <= past.ranks.keys()
         person = past.person(said.author)
         if person is None:
             return False
@@ -208,11 +221,12 @@ class Membership:
             proposal = self.all[target]
             two = past.keys.get(proposal.author) not in (person, None)
             both = two and past.keys.get(proposal.author) in past.admins
-            return proposal.kind == "propose" and target in past.alive and (
+            here = proposal.target in past.ranks
+            return proposal.kind == "propose" and target in past.alive and here and (
                 (both and proposal.target != person) or "two-persons" not in self.rules
             )  # fmt: skip
         if kind == "propose":
-            return target != person or "two-persons" not in self.rules
+            return target in past.ranks and (target != person or "two-persons" not in self.rules)
         if kind == "remove key":
             if target in past.blind:
                 return True
@@ -239,18 +253,24 @@ class Membership:
         if said.kind == "write":
             return right >= WRITES
         reader = past.person(said.key)
-        changes = reader is None or past.right(reader) != said.right
-        may = right >= OWNS or "owner" not in self.rules or (right >= READS and not changes)
-        return reader is not None and said.right >= READS and may
+        theirs = past.right(reader)
+        changes = theirs != said.right
+        may = self.owns(past, person) or "owner" not in self.rules or (right >= READS and not changes)
+        return reader is not None and said.right >= max(READS, theirs) and may
+
+    def owns(self, state: State, person: int) -> bool:
+        right = state.right(person)
+        steps_in = "owner-gone" in self.rules and person in state.admins and not state.owned()
+        return right >= OWNS or (right >= WRITES and steps_in)
 
     def _may_revoke(self, said: Statement, past: State, person: int) -> bool:
         theirs = past.right(said.target)
-        if said.right >= theirs:
+        if said.right >= theirs or said.target not in past.ranks:
             return False
         if person == said.target or "owner" not in self.rules:
             return True
         senior = past.owners.get(person, LAST) < past.owners.get(said.target, LAST)
-        return past.right(person) >= OWNS and (theirs < OWNS or senior or "owner-senior" not in self.rules)
+        return self.owns(past, person) and (theirs < OWNS or senior or "owner-senior" not in self.rules)
 
     # What a removal kills.
 
@@ -299,6 +319,9 @@ class Membership:
 
     def as_admin(self, said: Statement) -> bool:
         """Whether its author says it as an admin."""
+        if said.kind in ("grant", "revoke"):
+            past = self._before(said)
+            return self._by_right(said) == OWNS and past.right(past.person(said.author)) < OWNS
         if said.kind not in AS_ADMIN:
             return False
         mine = self.person_of(said.author, said.past)
@@ -307,6 +330,10 @@ class Membership:
 
     def needs(self, said: Statement) -> int:
         """The right in the vault that its author says it by."""
+        by = self._by_right(said)
+        return WRITES if by == OWNS and self.as_admin(said) else by
+
+    def _by_right(self, said: Statement) -> int:
         if said.kind == "grant":
             return OWNS if self.changes(said) else READS
         if said.kind == "revoke":
@@ -412,11 +439,11 @@ class Membership:
         said = self.all[one]
         if "circle-senior" not in self.rules:
             return (0, (0, 0), 0, -one)
-        tier = {"recover": 0, "approve": 1}.get(said.kind, 2)
+        tier = {"recover": 0, "approve": 1, "paper": 3}.get(said.kind, 2)
         past = self._before(said)
-        rank = past.ranks.get(self.person_of(said.author, said.past) or 0, (0, 0)) if tier == 2 else (0, 0)
-        admitted = [self.depth(p) for p in bits(said.past) if self.all[p].key == said.author]
-        return (tier, rank, min(admitted, default=0), one)
+        rank = past.ranks.get(self.person_of(said.author, said.past) or 0, (0, 0)) if tier >= 2 else (0, 0)
+        admitted = [self.depth(p) for p in bits(said.past) if self._admits(p, said.author)]
+        return (tier, rank, min(admitted, default=0), self.rank(one)[1])
 
     def _removals(self, mask: int, valid: list[int]) -> list[int]:
         every = sorted((s for s in valid if self.is_removal(s)), key=self.order)
@@ -438,7 +465,7 @@ class Membership:
         return found
 
     def _made(self, one: int) -> tuple[int, int]:
-        return (self.depth(one), one) if "heard-first" in self.rules else (0, -one)
+        return self.rank(one) if "heard-first" in self.rules else (0, -one)
 
     def _fold(self, mask: int, valid: list[int]) -> State:
         return self._settled(mask, valid, self._removals(mask, valid))
@@ -447,7 +474,7 @@ class Membership:
         state = State(removals=list(removals))
         state.gone = [r for r in removals if self._ends_reading(r)]
         state.alive = self._alive(valid, removals)
-        alive = sorted(state.alive, key=lambda s: (self.depth(s), s))
+        alive = sorted(state.alive, key=self.rank)
         for one in alive:
             self._admit(state, self.all[one], one)
         self._roles(state, alive)
@@ -477,7 +504,7 @@ class Membership:
             state.papers[said.target] = said.key
         elif said.kind in ("found", "person", "device", "recover") and said.key >= 0:
             state.keys.setdefault(said.key, said.target)
-            state.ranks.setdefault(said.target, (self.depth(one), one))
+            state.ranks.setdefault(said.target, self.rank(one))
         if said.kind == "recover" and said.author == state.recovery:
             state.recovery = said.next
 
@@ -490,33 +517,44 @@ class Membership:
             raises = [s for s in alive if self.makes_admin(s, person)]
             lowers = [s for s in alive if self.all[s].kind == "demote" and self.all[s].target == person]
             newest = self._newest(sorted([*raises, *lowers]))
-            lowered = [one for one in newest if one in lowers]
-            if not newest or (lowered if "lowest" in self.rules else newest[-1] in lowers):
+            raised = [one for one in newest if one in raises and not self._apart(one, lowers)]
+            if not raised:
                 continue
             state.admins.add(person)
-            made = min((self.depth(one), one) for one in newest if one in raises)
-            if self.all[made[1]].kind == "promote" and "promotion-rank" in self.rules:
-                state.ranks[person] = made
+            made = min(raised, key=self.rank)
+            if self.all[made].kind == "promote" and "promotion-rank" in self.rules:
+                state.ranks[person] = self.rank(made)
 
     def _rights(self, state: State, alive: list[int]) -> None:
         for person in state.ranks:
             gave = [s for s in alive if self._gives(s, person)]
             took = [s for s in alive if self.all[s].kind == "revoke" and self.all[s].target == person]
             newest = self._newest(sorted([*gave, *took]))
-            rights = [self._gives(one, person) or self.all[one].right for one in newest]
-            if not rights:
+            if not newest:
                 continue
-            right = state.rights[person] = min(rights) if "lowest" in self.rules else rights[-1]
+            given = [one for one in newest if one in gave]
+            raised = {one: min([self._gives(one, person), *self._left(one, took)]) for one in given}
+            lowest = [self.all[one].right for one in newest if one in took]
+            right = state.rights[person] = max([*raised.values(), *([min(lowest)] if lowest else [])])
             if right == OWNS:
-                state.owners[person] = min((self.depth(one), one) for one in newest if one in gave)
+                state.owners[person] = min(self.rank(one) for one, high in raised.items() if high == OWNS)
             if not right:
                 state.revoked.add(person)
+
+    def _left(self, one: int, took: list[int]) -> list[int]:
+        return [self.all[low].right for low in self._apart(one, took)]
+
+    def _apart(self, one: int, lowers: list[int]) -> list[int]:
+        """The lowerings that take from what was given apart from them."""
+        return [low for low in lowers if not self.all[one].past >> low & 1 and "lowest" in self.rules]
 
     def _take(self, state: State, keys: set[int]) -> None:
         state.blind -= keys
         for key in keys:
             state.keys.pop(key, None)
         state.papers = {person: paper for person, paper in state.papers.items() if paper not in keys}
+        here = {*state.keys.values(), *state.papers}
+        state.ranks = {person: rank for person, rank in state.ranks.items() if person in here}
         state.admins &= set(state.keys.values())
 
     # Epochs.

@@ -195,6 +195,10 @@ def check(tree: Tree, mask: int) -> None:
     back = {key for key in state.keys if any(tree.rules.hits(r, key, mask) for r in state.removals)}
     if back:
         raise Violation("back", f"{sorted(back)} removed and a member, after {describe(tree, mask)}")
+    if state.admins and any(state.right(person) >= WRITES for person in state.admins) and not any(
+        tree.rules.owns(state, person) for person in state.keys.values()
+    ) and not state.owned():
+        raise Violation("no owner", f"after {describe(tree, mask)}")
     check_kills(tree, mask, state)
     check_authority(tree, mask, state)
     check_given(tree, mask, state)
@@ -272,7 +276,7 @@ def _check_grant(tree: Tree, mask: int, state: State, grant: Statement) -> None:
             said.kind == "grant" and tree.rules.person_of(said.key, said.past) == reader
         )
         past = tree.rules.state(said.past)
-        owner = said.kind == "revoke" or past.right(past.person(said.author)) >= OWNS
+        owner = said.kind == "revoke" or tree.rules.owns(past, past.person(said.author) or 0)
         if about and owner and said.id != grant.id and not grant.past >> one & 1:
             return
     if reader in state.keys.values() and state.right(reader) < grant.right:
