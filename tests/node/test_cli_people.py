@@ -96,7 +96,8 @@ def test_ciphers_are_chosen_when_the_person_is_made(empty, crypto, kdf):
     replica.close()
     assert {vault.suite for vault in state.vaults.values()} == {1 if crypto == "aes256-gcm" else 2}
     (wraps,) = state.unlocks.values()
-    assert parse_unlock_wrap(wraps[0][0]).kdf.name == kdf
+    assert wraps[0].wrap is not None
+    assert parse_unlock_wrap(wraps[0].wrap).kdf.name == kdf
     assert empty.run("get-vaults", KINRING_MASTER_PASSWORD=PASSWORD).code == 0
 
 

@@ -146,7 +146,7 @@ def state() -> State:
     epoch = epoch_statement(FAMILY, VAULT, KEYS, {ANNA.id: ANNA.box_key})
     held = Epoch(KEYS.commitment(), (), dict(epoch[4]), {})
     state.vaults = {
-        VAULT: Vault(SHARED, {b"a" * 16: 3, b"b" * 16: 1}, {b"e" * 32: held}),
+        VAULT: Vault(SHARED, {b"a" * 16: 3, b"b" * 16: 1}, epochs={b"e" * 32: held}),
         b"d" * 16: Vault(DIRECTORY),
     }
     return state
