@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from node.item import Write
-from replication.membership import A_DEVICE, A_PERSON, ADMIN, READER, WRITER, WRITES
+from replication.membership import A_DEVICE, A_PERSON, ADMIN, READER, UNLOCK, WRITER, WRITES
 from simulations.household import Desk
 from simulations.network import forges_frontiers, without_log
 from simulations.oracle import demand
@@ -383,11 +383,40 @@ def forged_frontier(world: World) -> None:
     world.calm()
 
 
+def passwords_changed_apart(world: World) -> None:
+    """One changes their password on two laptops apart: every copy has both in one order, whichever came first."""
+    first, second = _two_laptops(world)
+    _meet(world, first, second)
+    for device in (first, second):
+        desk = device.desks[0]
+        for _ in range(2):
+            unlock = [UNLOCK, desk.holder.person, world.randbytes(64), b""]
+            world.act(device, "password", lambda d=desk, said=unlock: [d.say([said])])  # type: ignore[misc]
+    _meet(world, first, second)
+    demand("agree", first.node.state() == second.node.state(), "membership differs by what came first")
+    world.calm()
+
+
+def values_moved(world: World) -> None:
+    """A member seals a value for one record and puts it at another, or names a key that it is not under: nobody shows
+    either, and what was replaced stays in the history."""
+    first, second = _two_laptops(world)
+    vault, record = _only(world)
+    other = world.create(first, first.desks[0], vault)[0]
+    _meet(world, first, second)
+    for lie, name in (("place", "password"), ("commitment", "notes")):
+        write = Write(name, "", "kanarienvogel moved")
+        world.act(second, lie, lambda w=write, lie=lie: [  # type: ignore[misc]
+            second.desks[0].write(vault, [(record, w)], hostile=lie, elsewhere=other)])  # fmt: skip
+    world.calm()
+
+
 SCENARIOS: Final[dict[str, Callable[[World], None]]] = {
     story.__name__.replace("_", "-"): story
     for story in (
         through_the_blind_one, same_field_apart, delete_against_edit, restored_backup, cloned_store,
         late_joiner, reader_who_writes, withheld_log, two_forks, stolen_laptop, two_admins_fall_out,
-        keys_changed_apart, cut_before_its_head, forged_frontier,
+        keys_changed_apart, cut_before_its_head, forged_frontier, passwords_changed_apart,
+        values_moved,
     )
 }  # fmt: skip
