@@ -528,7 +528,7 @@ BUGS: Final = (
     Bug(
         "other-process-unseen",
         "what another process stored is not taken in",
-        ("agree", "views", "alive"),
+        ("agree", "views", "alive", "authority"),
         _alone,
     ),
     Bug("reordered", "entries are sent the newest first", ("alive", "agree"), _reorders),
