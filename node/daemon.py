@@ -38,6 +38,7 @@ from replication.encoding import decode, encode
 from replication.errors import Refused, RemoteProtocolError
 from replication.evidence import Flood, PeerShowsLess, TwoPlaces, tell
 from replication.membership import State
+from replication.purge import drop_purged
 from replication.quota import Quota
 from replication.session import PeerHolds, PeerSaved, SyncSession, Took, ValuesTaken
 from replication.store import StoreError
@@ -64,6 +65,7 @@ FRONTIER_S: Final = 60.0
 SETTLE_S: Final = 2.0
 """Several changes in a row are stated as one."""
 ROTATE_S: Final = 900.0
+PURGE_S: Final = 3600.0
 INTERFACES_S: Final = 5.0
 CROSSING_S: Final = 5.0
 """Two connections of one pair that are younger than this were dialled at the same time."""
@@ -279,6 +281,7 @@ class Node:
             nursery.start_soon(self._end_with_stdin, nursery.cancel_scope)
         nursery.start_soon(self._watch_store)
         nursery.start_soon(self._sign_frontiers)
+        nursery.start_soon(self._drop_purged)
         if self.options.mdns != "off":
             nursery.start_soon(self._run_mdns)
 
@@ -507,6 +510,13 @@ class Node:
                     await trio.sleep(FRONTIER_S)
             await self._frontier_due.wait()
             await trio.sleep(SETTLE_S)
+
+    async def _drop_purged(self) -> None:
+        """Destroy what was purged and is due, at start and then hourly."""
+        while True:
+            if self.replica.family is not None:
+                drop_purged(self.replica, now_ms())
+            await trio.sleep(PURGE_S)
 
     # mDNS
 
