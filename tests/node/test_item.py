@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -23,8 +24,10 @@ from node.item import (
     TAGS,
     Item,
     Opened,
+    Unread,
     Write,
     base_registers,
+    base_without,
     clean_fields,
     fingerprint,
     matches,
@@ -118,6 +121,49 @@ def test_a_restore_wins_over_a_delete_made_apart():
     gone = op(STATE, ["deleted", [BASE_OP.dot]], 9, 3)
     item = read(BASE_OP, gone, op(STATE, ["alive"], 1, 4))
     assert (item.deleted, item.revived) == (False, False)
+
+
+def test_a_delete_covers_what_its_list_replaced_and_asks_only_when_it_must():
+    asked: list[set[bytes]] = []
+    cut_off, earlier = op("password", "two", 5, 2), op("password", "one", 4, 5)
+
+    def through(dots: Iterable[bytes]) -> set[bytes]:
+        asked.append(set(dots))
+        return {*dots, earlier.dot}
+
+    gone = op(STATE, ["deleted", [BASE_OP.dot, cut_off.dot]], 6, 3)
+    assert read_item(RECORD, [BASE_OP, cut_off, gone], (), through).deleted
+    assert asked == []
+    assert read_item(RECORD, [BASE_OP, earlier, gone], (), through).deleted
+    assert asked == [{BASE_OP.dot, cut_off.dot}]
+    assert read_item(RECORD, [BASE_OP, op("notes", "apart", 7, 9), gone], (), through).revived
+
+
+def test_what_cannot_be_read_here_is_named_and_keeps_the_record_out_of_the_bin():
+    gone = op(STATE, ["deleted", [BASE_OP.dot]], 6, 3)
+    hidden = [Unread(b"u" * 18, "notes", wanted=True), Unread(b"v" * 18, "label", wanted=False)]
+    assert read_item(RECORD, [BASE_OP, gone], hidden).wanted == ["notes"]
+    assert read_item(RECORD, [BASE_OP, gone], hidden[1:]).revived
+    assert read_item(RECORD, [BASE_OP, gone], [Unread(b"w" * 18, ROSTER, wanted=True)]).deleted
+    assert read_item(RECORD, [], [Unread(b"x" * 18, BASE, wanted=True)]).wanted == ["base"]
+
+
+def test_a_record_with_nothing_left_is_emptied_unless_someone_took_it_out_of_the_bin():
+    assert read(op(STATE, ["deleted", [BASE_OP.dot]], 6, 3)).emptied
+    assert read(op(ROSTER, [[TAGS, "z"]], 6, 3)).emptied
+    back = read(op(STATE, ["deleted", [BASE_OP.dot]], 6, 3), op(STATE, ["alive"], 6, 4))
+    assert (back.emptied, back.revived, back.stub) == (False, True, True)
+    assert not read(BASE_OP).emptied
+    assert not read_item(RECORD, [], [Unread(b"x" * 18, BASE, wanted=True)]).emptied
+
+
+def test_taking_away_from_a_base_leaves_the_rest_as_it_is():
+    content = {"label": "Bank", "password": "one", "odd": [1], TAGS: ["a", "b", 5], FORM: {"pin": "1", "puk": "2"}}
+    assert base_without(content, []) == content
+    assert base_without(content, [("password", ""), (TAGS, "a"), (FORM, "pin")]) == {
+        "label": "Bank", "odd": [1], TAGS: ["b", 5], FORM: {"puk": "2"},
+    }  # fmt: skip
+    assert base_without({TAGS: ["a"], FORM: {"pin": "1"}}, [(TAGS, "a"), (FORM, "pin")]) == {}
 
 
 def test_two_deletes_made_apart_add_up():
