@@ -3,7 +3,7 @@
 After a removal, somebody who has not heard of it still writes under the key that the removed one has. What comes so is
 kept, and sealed once more under the present key, so that who joins later can read it without the old one. It stays on
 the list of what to change: who was removed could read it. And whoever can open both looks whether a copy says what the
-write says that it stands in for. Mirrors docs/spec/purge.md, docs/spec/removal.md.
+write says that it stands in for. Mirrors docs/spec/housekeeping.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What of a record can be destroyed for good, and the floor that each value goes by.
 
-Pure but for reading the store. Mirrors docs/spec/purge.md: a value that was replaced goes by the write that
+Pure but for reading the store. Mirrors docs/spec/housekeeping.md: a value that was replaced goes by the write that
 replaced it; an older ciphertext by the copy in its place, and by the writes that override what the copy leaves out.
 """
 
