@@ -155,7 +155,7 @@ def admit_person_here(
 ) -> Admitted:  # fmt: skip
     """A further person on a one-device family's device, by the founder's permit, as a plain member.
 
-    Their name reaches the directory once someone who may write there has handed its key on.
+    Their name reaches the directory when they sign in after somebody has handed its key on.
     """
     _refuse_taken(replica, who.username)
     state = replica.state()

@@ -8,15 +8,31 @@ the exposure list says what to change.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from node.errors import ExitCode, KinringError
 from node.item import SECRET_FIELDS
 from node.keyholder import Unlocked
 from node.vault import Vaults
 from replication.membership import A_DEVICE, A_PERSON, MAX_CUTS, READS, REMOVE, WRITES, State
-from replication.replica import Draft, Replica
+from replication.replica import Draft, EntryInfo, Replica
+
+_HINTS: Final = {
+    "a senior falls to two admins together, or to the recovery key":
+        "propose it with propose-removal, and another admin approves; or use the family recovery code: recover-family",
+    "an owner falls to one who was it before": "who owned the vault before them may do it, or they themselves",
+    "not the owner": "an owner of the vault decides who may read and write it",
+    "not an admin": "ask an admin of the family",
+    "no admin would be left who can act": "make somebody else an admin first: set-role",
+    "two admins are two people": "another admin than the one who proposed it approves it",
+    "not oneself": "neither of the two admins may be who is removed",
+    "who proposed it is no admin any more": "propose it anew",
+    "unknown proposal": "list them with proposals",
+    "changed too often": "remove the person, and let them in anew",
+}  # fmt: skip
+"""Why something may not be done, to what can be done instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,37 +78,55 @@ def remove_person(replica: Replica, unlocked: Unlocked, vaults: Vaults, person: 
 
 
 def _remove(replica: Replica, unlocked: Unlocked, vaults: Vaults, what: int, target: bytes) -> Removed:
+    return _take_out(replica, unlocked, vaults, what, target, lambda cuts: [REMOVE, what, target, cuts])
+
+
+def _take_out(
+    replica: Replica,
+    unlocked: Unlocked,
+    vaults: Vaults,
+    what: int,
+    target: bytes,
+    statement: Callable[[list[Any]], list[Any]],
+) -> Removed:
+    """State what takes a device or person out, made of its cuts, and in the same entry the new keys."""
     with replica.transaction():
         state = replica.state()
         gone = _keyholders_gone(state, what, target)
-        cuts, until = _cuts(replica, gone)
-        statements: list[list[Any]] = [[REMOVE, what, target, cuts]]
-        papers = {state.papers[target].sign_key} if what == A_PERSON and target in state.papers else set()
-        waiting = 0
-        for vault in state.vaults:
-            readers = state.recipients(vault)
-            lost = readers & (gone | papers)
-            if not lost or readers == lost:
-                continue
-            if not vaults.epoch_keys(vault) or state.right(vault, unlocked.person) < WRITES:
-                waiting += 1
-                continue
-            statements.append(vaults.next_epoch(vault, readers - lost))
+        cuts, until = cuts_of(replica, gone)
+        lost = gone | ({state.papers[target].sign_key} if what == A_PERSON and target in state.papers else set())
+        epochs, waiting = _new_epochs(state, unlocked, vaults, lost)
+        info = say(replica, unlocked, [statement(cuts), *epochs])
+    return Removed(info.hash, until, len(epochs), waiting)
+
+
+def _new_epochs(state: State, unlocked: Unlocked, vaults: Vaults, lost: set[bytes]) -> tuple[list[list[Any]], int]:
+    """A new key for each vault that some `lost` keys could read; and of how many the next writer makes it."""
+    made: list[list[Any]] = []
+    waiting = 0
+    for vault in state.vaults:
+        readers = state.recipients(vault)
+        if not readers & lost or readers <= lost:
+            continue
+        able = vaults.epoch_keys(vault) and state.right(vault, unlocked.person) >= WRITES
+        if able and unlocked.keyholder not in lost:  # whoever leaves has no word any more
+            made.append(vaults.next_epoch(vault, readers - lost))
+        else:
+            waiting += 1
+    return made, waiting
+
+
+def say(replica: Replica, unlocked: Unlocked, statements: Sequence[list[Any]]) -> EntryInfo:
+    """Append statements in one entry, if the first of them has effect. Raises KinringError FORBIDDEN."""
+    with replica.transaction():
         info = replica.append(
-            unlocked.keyholder,
-            unlocked.sign,
-            lambda _: Draft(statements=tuple(statements)),
-            int(time.time() * 1000),
+            unlocked.keyholder, unlocked.sign, lambda _: Draft(statements=tuple(statements)), int(time.time() * 1000)
         )
-        reasons = replica.membership().reasons
-        first = replica.statements_of(info.id)[0]
-        if first in reasons:
-            raise KinringError(
-                f"that may not be done: {reasons[first]}",
-                "an admin removes those admitted after them, and anyone their own devices",
-                ExitCode.FORBIDDEN,
-            )
-    return Removed(info.hash, until, len(statements) - 1, waiting)
+        why = replica.membership().reasons.get(replica.statements_of(info.id)[0])
+        if why is not None:
+            hint = _HINTS.get(why, "an admin removes those admitted after them, and anyone their own devices")
+            raise KinringError(f"that may not be done: {why}", hint, ExitCode.FORBIDDEN)
+    return info
 
 
 def _keyholders_gone(state: State, what: int, target: bytes) -> set[bytes]:
@@ -102,18 +136,24 @@ def _keyholders_gone(state: State, what: int, target: bytes) -> set[bytes]:
     return {key for key, holder in known if holder.person == target or holder.device in devices}
 
 
-def _cuts(replica: Replica, gone: set[bytes]) -> tuple[list[Any], int]:
-    """What this device has of their logs, as cuts; and the time of the newest entry under them.
+def cuts_of(replica: Replica, keyholders: set[bytes]) -> tuple[list[Any], int]:
+    """What this device has of some keyholders' logs, as cuts; and the time of the newest entry under them.
 
     Of more branches than a removal names, the oldest: who holds a stolen key can make others by the thousand.
     """
     heads: dict[bytes, list[bytes]] = {}
     newest = 0
-    theirs = [tip for tip in replica.tips() if tip[1] in gone]
+    theirs = [tip for tip in replica.tips() if tip[1] in keyholders]
     for log, _, digest, wall_time in theirs[:MAX_CUTS]:
         heads.setdefault(log, []).append(digest)
         newest = max(newest, wall_time)
     return [[log, sorted(found)] for log, found in sorted(heads.items())], newest
+
+
+def introduce(replica: Replica, unlocked: Unlocked, vaults: Vaults) -> None:
+    """Write who signed in into the directory, if it has no name of theirs: who let themselves in had not its key."""
+    if vaults.epoch_keys(replica.state().directory) and unlocked.person not in vaults.names():
+        vaults.set_names({unlocked.person: unlocked.username})
 
 
 def exposure(replica: Replica, vaults: Vaults) -> list[Exposed]:

@@ -42,10 +42,12 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Vaults": {
         "create-vault": ("node.cli.vaults:create_vault", "Make a vault."),
         "get-vaults": ("node.cli.vaults:get_vaults", "List the vaults."),
-        "get-vault": ("node.cli.vaults:get_vault", "Show a vault and what is in it."),
+        "get-vault": ("node.cli.vaults:get_vault", "Show a vault, its people and what is in it."),
         "update-vault": ("node.cli.vaults:update_vault", "Change a vault's title, kind or icon."),
         "delete-vault": ("node.cli.vaults:delete_vault", "Put a vault and all it holds into the bin."),
         "restore-vault": ("node.cli.vaults:restore_vault", "Bring a vault back from the bin."),
+        "share-vault": ("node.cli.sharing:share_vault", "Let another person read a vault, and write it."),
+        "unshare-vault": ("node.cli.sharing:unshare_vault", "Take a share back, whole or in part."),
     },
     "Accounts": {
         "create-account": ("node.cli.accounts:create_account", "Save an account."),

@@ -137,10 +137,12 @@ def unlock(call: Call) -> None:
     from node.folders import write_private
     from node.handles import create
     from node.housekeeping import tidy
+    from node.people import introduce
 
     unlocked = call.unlock_with_password()
     vaults = call.vaults_of(unlocked)
     vaults.grant_missing()
+    introduce(call.replica(), unlocked, vaults)
     tidy(call.replica(), unlocked, vaults, int(time.time() * 1000))
     now = time.time()
     token = create(call.runtime(), person=unlocked.person, keyholder=unlocked.keyholder,

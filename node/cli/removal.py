@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from node.cli.call import Call, command
+from node.cli.naming import ask, find_id, name_of
 from node.cli.output import instant, table
-from node.errors import ExitCode, KinringError
 
 if TYPE_CHECKING:
     from node.people import Removed
@@ -29,9 +28,9 @@ def remove_device(call: Call, device_id: str, yes: bool) -> None:
 
     unlocked = call.unlock()
     vaults = call.vaults_of(unlocked)
-    device = _find(device_id, list(call.replica().state().devices), "device")
-    name = vaults.names().get(device[:16], device.hex()[:8])
-    _ask(f"remove {name} for good", yes)
+    device = find_id(device_id, call.replica().state().devices, "device")
+    name = name_of(vaults, device)
+    ask(f"remove {name} for good", yes)
     _told(call, name, remove(call.replica(), unlocked, vaults, device))
 
 
@@ -47,9 +46,9 @@ def remove_user(call: Call, user_id: str, yes: bool) -> None:
 
     unlocked = call.unlock()
     vaults = call.vaults_of(unlocked)
-    person = _find(user_id, list(call.replica().state().people), "person")
-    name = vaults.names().get(person, person.hex()[:8])
-    _ask(f"remove {name} for good", yes)
+    person = find_id(user_id, call.replica().state().people, "person")
+    name = name_of(vaults, person)
+    ask(f"remove {name} for good", yes)
     _told(call, name, remove_person(call.replica(), unlocked, vaults, person))
 
 
@@ -80,29 +79,6 @@ def show_exposure(call: Call) -> None:
         result,
         [*lines, f"{len(found)} to change"] if found else ["nothing that a removed one could have read"],
     )
-
-
-def _find(text: str, ids: list[bytes], what: str) -> bytes:
-    """The id that begins so. Raises KinringError NOT_FOUND, USAGE where several do."""
-    start = text.strip().lower()
-    found = [one for one in ids if len(start) >= 4 and one.hex().startswith(start)]
-    if len(found) > 1:
-        raise KinringError(f"several ids begin with {start}", "give more of it", ExitCode.USAGE)
-    if not found:
-        raise KinringError(
-            f"there is no such {what}", "list them with status; give at least four digits", ExitCode.NOT_FOUND
-        )
-    return found[0]
-
-
-def _ask(question: str, yes: bool) -> None:
-    if yes:
-        return
-    if not (sys.stdin and sys.stdin.isatty()):
-        raise KinringError(f"to {question}, say --yes", "it cannot be taken back", ExitCode.USAGE)
-    print(f"This will {question}. Type yes to go on: ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() != "yes":
-        raise KinringError("nothing was removed", code=ExitCode.STOPPED)
 
 
 def _told(call: Call, name: str, done: Removed) -> None:

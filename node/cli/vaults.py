@@ -60,17 +60,25 @@ def get_vaults(call: Call) -> None:
 @command("get-vault")
 @vault_id_option
 def get_vault(call: Call, vault_id: str) -> None:
-    """Show a vault and the accounts in it, without their secrets."""
+    """Show a vault, who may read and write it, and the accounts in it, without their secrets."""
+    from node.sharing import right_name, shares
+
     vaults = call.vaults()
     items = vaults.items(vault_id).items
     view = vaults.vault(vault_id)
     shown = vault_json(view)
+    names = vaults.names()
+    people = [
+        {"user_id": person.hex(), "name": names.get(person), "right": right_name(right)}
+        for person, right in shares(call.replica().state(), bytes.fromhex(vault_id)).items()
+    ]
     lines = pairs(
         (name.replace("_", " "), value) for name, value in shown.items() if value not in (None, False)
     )
+    who = table(["person", "name", "right"], [list(one.values()) for one in people])
     call.show(
-        {**shown, "entries": {item.item_id: summary(item) for item in items}},
-        [*lines, "", *account_table(items)],
+        {**shown, "people": people, "entries": {item.item_id: summary(item) for item in items}},
+        [*lines, "", *who, "", *account_table(items)],
     )
 
 
