@@ -144,7 +144,7 @@ def _taken_away(membership: Membership, vault: bytes) -> set[bytes]:
         found |= state.removed_by.get(holder.device, set()) | state.removed_by.get(holder.person, set())
     for digest, statement in membership.statements.items():
         body: list[Any] = statement.body
-        if body[0] == REVOKE and body[1] == vault and body[3] < READS and digest not in membership.reasons:
+        if digest not in membership.reasons and body[0] == REVOKE and body[1] == vault and body[3] < READS:
             found.add(digest)
     return found
 

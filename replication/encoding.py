@@ -17,6 +17,8 @@ MAX_BYTES: Final = 1 << 20
 """No message, header or body is longer: 1 MiB."""
 
 MAX_DEPTH: Final = 8
+MAX_ITEMS: Final = 1 << 16
+"""Values within a value. One byte may be an empty list, which costs 64 once it is read, and much time."""
 
 
 def _refuse_tag(*_: object) -> Any:
@@ -41,6 +43,8 @@ def decode(data: bytes, *, limit: int = MAX_BYTES) -> Any:
     """
     if len(data) > limit:
         raise Malformed("size", f"{len(data)} bytes, at most {limit}")
+    if len(data) > MAX_ITEMS:
+        _count_items(data)
     try:
         value = cbor2.loads(
             data,
@@ -60,6 +64,25 @@ def decode(data: bytes, *, limit: int = MAX_BYTES) -> Any:
     if cbor2.dumps(value, canonical=True) != data:
         raise Malformed("canonical")
     return value
+
+
+def _count_items(data: bytes) -> None:
+    """Raises Malformed `size` for too many items, from their heads alone (RFC 8949, 3); what is no CBOR is left."""
+    at = count = 0
+    while at < len(data):
+        major, argument = data[at] >> 5, data[at] & 0x1F
+        at += 1
+        if argument > 27:
+            return
+        if argument > 23:
+            size = 1 << (argument - 24)
+            argument = int.from_bytes(data[at : at + size], "big")
+            at += size
+        if major in (2, 3):
+            at += argument
+        count += 1
+        if count > MAX_ITEMS:
+            raise Malformed("size", f"over {MAX_ITEMS} items")
 
 
 def _refusal(error: BaseException) -> Malformed:

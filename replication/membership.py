@@ -250,6 +250,17 @@ class Membership:
         why a value may be missing."""
         return self._named
 
+    def rests_on_undone(self, author: bytes, vault: bytes, frontier: Iterable[bytes]) -> bool:
+        """Whether `author`, who had heard of `frontier`, wrote in `vault` by a right that a removal has undone since:
+        else whoever is removed could have a friend write on, under a grant said to be from before."""
+        undone = self.state().undone
+        heard = self.mask(frontier) if undone else 0
+        gone = sum(self._bit[one] for one in undone if heard & self._bit[one])
+        if not gone:
+            return False
+        left = self._state(heard & ~gone)
+        return left.right(vault, left.person_of(author)) < WRITES
+
     def lifts(self, cut_: Cut, frontier: Iterable[bytes]) -> bool:
         """Whether who had heard of `frontier` had been given back what a revocation took."""
         return bool(cut_.lifted_by) and any(self.mask(frontier) & self._bit[one] for one in cut_.lifted_by)
@@ -264,6 +275,8 @@ class Membership:
         reason = self._reason(statement, past) if judged is None else judged.get(statement.hash, "")
         if reason:
             self.reasons[statement.hash] = reason
+            # Of what has no effect the store has the words: any key at all could fill the memory of the whole family.
+            self.statements[statement.hash] = replace(statement, body=statement.body[:1])
         else:
             self._effective |= bit
             # What has no effect is no head: or any key at all could fill the frontiers of the whole family.
@@ -347,6 +360,7 @@ class Membership:
             seniority,
         )
         state = settled(stand, dead)
+        state.undone = frozenset(dead)
         for digest in members:
             if digest in dead:
                 keep_readable(state, self.statements[digest])

@@ -72,13 +72,16 @@ def standing(
     if not undone_by(removals, statements, saw) and can_act(removals, set()):
         return list(removals), set()  # none reaches another: the usual case, and quick however many they are
     kills = {r.hash: undone_by([r], statements, saw) for r in removals}
+    place = {said.hash: at for at, said in enumerate(statements)}
     everyone = set(kills)
     waiting = {r.hash: r for r in removals if not r.leaves}
     later = everyone - set(waiting)
     stand: list[Removal] = []
     while waiting:
         free = [h for h in waiting if not any(h in kills[other] for other in waiting if other != h)]
-        chosen = waiting.pop(min(free or waiting, key=seniority))
+        # In the order they were made: or one made after others would be asked first whether an admin is left, and
+        # count somebody whom they removed long ago.
+        chosen = waiting.pop(min(free, key=place.__getitem__) if free else min(waiting, key=seniority))
         tried = [*stand, chosen]
         if can_act(tried, _undone(tried, everyone, statements, saw)):
             stand = tried

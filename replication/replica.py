@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from replication import alarms
@@ -534,11 +535,7 @@ class Replica:
             self._insert_ops(entry_id, entry, counted=not reason and not cut)
             if cut:
                 self._lift_in(entry_id, entry)
-            if (
-                not reason
-                and self._membership.state().cuts
-                and self.store.row("SELECT 1 FROM entries WHERE cut LIMIT 1")
-            ):
+            if not reason and self._has_cut_entries():
                 # The quick way above does not know of writes beyond a cut.
                 self._recount_targets({(h.vault, op.target) for op in entry.ops})
         else:
@@ -598,10 +595,16 @@ class Replica:
         """Whether a new entry lies beyond a cut: all before a head that is here are here, so only the head itself
         can be under one; for a head that is still to come the entry waits."""
         state = self._membership.state()
-        cuts = [c for c in state.cuts.get(header.author, ()) if self._concerns(c, header.vault, header.frontier)]
-        if not cuts or digest in state.taken_in.get(header.log, ()):
+        if digest in state.taken_in.get(header.log, ()):
             return False
-        return any(digest not in cut.heads.get(header.log, ()) for cut in cuts)
+        cuts = [c for c in state.cuts.get(header.author, ()) if self._concerns(c, header.vault, header.frontier)]
+        return any(digest not in cut.heads.get(header.log, ()) for cut in cuts) or self._membership.rests_on_undone(
+            header.author, header.vault, header.frontier
+        )
+
+    def _has_cut_entries(self) -> bool:
+        state = self._membership.state()
+        return bool((state.cuts or state.undone) and self.store.row("SELECT 1 FROM entries WHERE cut LIMIT 1"))
 
     def _concerns(self, cut: Cut, vault: bytes, frontier: tuple[bytes, ...]) -> bool:
         return (cut.vaults is None or vault in cut.vaults) and not self._membership.lifts(cut, frontier)
@@ -627,9 +630,9 @@ class Replica:
             "SELECT number, log, author FROM logs WHERE number IN (SELECT log FROM entries WHERE cut)"
         )
         logs = {number: (log, author) for number, log, author in rows}
-        for author in state.cuts:
-            for number, log in self.store.rows("SELECT number, log FROM logs WHERE author = ?", (author,)):
-                logs[number] = (log, author)
+        rows = self.store.rows("SELECT number, log, author FROM logs")
+        logs |= {number: (log, author) for number, log, author in rows if state.undone or author in state.cuts}
+        undone = cache(self._membership.rests_on_undone)
         for number, (log, author) in logs.items():
             taken = self._under(state.taken_in.get(log, ()))
             cuts = [(cut, self._under(cut.heads.get(log, ()))) for cut in state.cuts.get(author, ())]
@@ -638,8 +641,10 @@ class Replica:
                 "WHERE log = ? AND reason IS NULL AND vault IS NOT NULL",
                 (number,),
             ):
-                cut = digest not in taken and any(
-                    digest not in under and self._concerns(one, vault, _split(frontier, 32)) for one, under in cuts
+                heard = _split(frontier, 32)
+                cut = digest not in taken and (
+                    any(digest not in under and self._concerns(one, vault, heard) for one, under in cuts)
+                    or undone(author, vault, heard)
                 )
                 if cut != bool(before):
                     self.store.run("UPDATE entries SET cut = ? WHERE id = ?", (cut, entry))
@@ -786,7 +791,7 @@ class Replica:
             [(s.hash, entry_id, self._membership.reasons.get(s.hash, "")) for s in statements],
         )
         after = self._membership.state()
-        if (before.cuts, before.taken_in) != (after.cuts, after.taken_in):
+        if (before.cuts, before.taken_in, before.undone) != (after.cuts, after.taken_in, after.undone):
             self._recount()
         if before.purges != after.purges:
             self._recount_targets(self._lift())

@@ -204,6 +204,8 @@ class State:
     proposals: dict[bytes, Proposal] = field(default_factory=dict)
     stated: dict[tuple[int, bytes], int] = field(default_factory=dict)
     """(Number, person) to how many such statements of theirs had effect: of what a person may state so often only."""
+    undone: frozenset[bytes] = frozenset()
+    """Statements that removals undid."""
     levels: dict[tuple[bytes, bytes], Level] = field(default_factory=dict)
     """(Vault, person) to how their right came about; (empty, person) how their role did."""
 

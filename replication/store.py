@@ -83,6 +83,10 @@ class Store:
             "journal_mode=WAL", "synchronous=FULL", "temp_store=MEMORY", "cache_size=-16000",
         ):  # fmt: skip
             self._db.execute(f"PRAGMA {pragma}")
+        # A statement is planned once, and not anew for each value that is looked for.
+        self._db.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+        # What a process that was killed wrote last may be seen now and yet not be on the disk: it is, after this.
+        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         if not self._db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
             if not create:
                 raise StoreError("damaged", "empty")
@@ -121,7 +125,8 @@ class Store:
         return self._depth > 0
 
     def close(self) -> None:
-        self._db.close(True)
+        with _told():
+            self._db.close(True)
 
     @contextmanager
     def write(self) -> Iterator[None]:
@@ -162,7 +167,8 @@ class Store:
             try:
                 yield
             finally:
-                self._db.execute("COMMIT")
+                if self._db.in_transaction:  # after an error SQLite may have ended it
+                    self._db.execute("COMMIT")
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         try:

@@ -279,9 +279,6 @@ class SectorDisk(Disk):
     def open(self, random_bytes: Callable[[int], bytes], mark: bytes) -> CountedReplica:
         replica = CountedReplica.open(self.path, random_bytes=random_bytes, mark=mark, vfs=VFS)
         assert isinstance(replica, CountedReplica)
-        # Where a process was killed, or a sync failed, the next one reads what may never have reached the disk: unless
-        # it is written anew before anybody is told of it, another power cut takes what was acknowledged.
-        replica.store.truncate_log()
         return replica
 
     def discard(self) -> None:

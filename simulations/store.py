@@ -39,11 +39,6 @@ class SimulatedStore(Store):
     fuse: int | None = None
     dead = False
 
-    def _prepare(self, *, create: bool) -> None:
-        # Without it SQLite plans every join anew each time it is run, which is most of a run's time.
-        self._db.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
-        super()._prepare(create=create)
-
     def _step(self) -> None:
         if self.dead:
             raise Crash

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import tracemalloc
 from collections.abc import Callable
@@ -12,13 +13,13 @@ from nacl.public import PublicKey, SealedBox
 
 from node.grants import open_keys
 from node.sealing import Opener, Place, Sealer, Unopened, VaultKeys, _pad, target
-from replication.encoding import MAX_BYTES, decode, encode
+from replication.encoding import MAX_BYTES, MAX_ITEMS, decode, encode
 from replication.entry import from_wire
 from replication.errors import Malformed, Refused, RemoteProtocolError
 from replication.log import signed_from_wire
 from replication.messages import Entries, read_message, write_message
 from replication.session import SessionState, SyncSession
-from tests.kin import Author, Family, copy, new_replica, shown, source, sync, wires, write
+from tests.kin import Author, Family, copy, new_replica, shown, source, state, sync, wires, write
 
 KINDS = {"size", "cbor", "tag", "type", "canonical", "shape", "version", "box"}
 MEMORY = 8 << 20
@@ -110,8 +111,8 @@ def test_a51_no_decoder_does_work_for_a_bomb(decoder: str):
 
 @pytest.mark.parametrize("piece", [b"\x80", b"\xa0", b"\x81\x00", b"\x42xx", b"\x19\x80\x00"])
 def test_a51_a_message_full_of_small_things_takes_no_more_than_eighty_times_its_size(piece: bytes):
-    """The price of Python's objects: what bounds it is the limit of 1 MiB on a message."""
-    count = MAX_BYTES // 16 // len(piece)
+    """The price of Python's objects: what bounds it is the limit on a message and on the items within."""
+    count = MAX_ITEMS // 2 // len(piece)
     data = encode([cbor2.loads(piece)] * count)
     tracemalloc.start()
     try:
@@ -171,3 +172,23 @@ def test_a51_a_member_sends_it_and_loses_only_the_connection():
     sync(one, other)
     assert shown(other, family.vault) == {"t": {"still here"}}
     assert wires(one) == wires(other)
+
+
+def test_a51_a_statement_full_of_nothing_is_refused_and_one_without_effect_costs_no_more_than_its_bytes():
+    """One byte of an empty list is 64 bytes of Python: a million are not read, and of what has no effect no parsed
+    body is kept."""
+    one = new_replica("one")
+    family = Family.found(one)
+    peer, nobody = copy(one, "peer"), Author("nobody")
+    with pytest.raises(Malformed, match="size"):
+        state(peer, nobody, [9999, 0, *([[]] * 1_000_000)])
+    for number in range(3):
+        state(peer, nobody, [9999, number, b"x" * 200_000, *([[]] * 60_000)])
+    tracemalloc.start()
+    try:
+        one.ingest(wires(peer)[1:])
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 2 << 20
+    finally:
+        tracemalloc.stop()
+    assert one.state().family == family.family

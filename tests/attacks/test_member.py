@@ -17,6 +17,7 @@ from node.vault import Vaults
 from replication.entry import MAX_TIME, Op, from_wire, log_id, make_dot
 from replication.errors import InvalidSignature
 from replication.membership import (
+    A_PERSON,
     ADMIN,
     BLIND,
     DIRECTORY,
@@ -527,3 +528,33 @@ def test_a54_a_storm_of_deletes_and_revivals(laptop: Laptop, tmp_path: Path):
         laptop.vaults.restore_item(item)
         assert not laptop.vaults.item(item).deleted
 
+
+
+@pytest.mark.parametrize("how", ["removed", "revoked", "lowered"])
+def test_a45_writes_under_a_right_that_was_undone(one: Replica, family: Family, how: str):
+    """Who lost their right has a member write on for them, under a grant said to be from before."""
+    ben, bens = member(one, family, "ben", OWNS, ADMIN)
+    role, right = (READER, WRITES) if how == "lowered" else (WRITER, 0)
+    crony, cronys = member(one, family, "crony", right, role)
+    apart = copy(one, "apart")
+    epoch = one.state().vaults[family.vault].newest_epoch()
+    loses: list[Any] = {
+        "removed": [REMOVE, A_PERSON, bens, []],
+        "revoked": [REVOKE, family.vault, bens, 0, []],
+        "lowered": [ROLE, bens, WRITER, []],
+    }[how]
+    raises: list[Any] = [GRANT, family.vault, epoch, cronys, OWNS, [[crony.id, BOX]]]
+    if how == "lowered":
+        raises = [ROLE, cronys, WRITER, []]
+    assert state(one, family.anna, loses) == ""
+    assert state(apart, ben, raises) == ""
+    for number in range(3):
+        write(apart, crony, family.vault, f"t{number}", "cronys", epoch=epoch)
+    sync(one, apart)
+    for node in (one, apart, copy(one, "pi")):
+        assert node.state().right(family.vault, cronys) < WRITES
+        assert shown(node, family.vault) == {}
+        assert len(node.put_aside()) >= 3
+    log, head = next((log, digest) for log, author, digest, _ in one.tips() if author == crony.id)
+    assert state(one, family.anna, [TAKE_IN, log, head]) == ""
+    assert len(shown(one, family.vault)) == 3, "an admin may take them in all the same"

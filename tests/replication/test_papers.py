@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from replication.membership import A_DEVICE, FORGET, PAPER, PERSON, REMOVE, UNLOCK, WRITER, Unlock
+from replication.state import can_act
 from tests.kin import Author, add_keyholder, admit_device
 from tests.replication.household import FAMILY, LAPTOPS, PEOPLE, Home, remove
 
@@ -195,3 +196,18 @@ def test_a_wrap_counts_the_same_where_it_was_dropped(home: Home):
         (None, None), (b"w" * 64, None), (None, b""), (b"", b"long" * 2000),
     ]  # fmt: skip
     assert type(home.state().unlocks[anna][0]) is Unlock
+
+
+def test_of_removals_that_nobody_undoes_the_earlier_is_asked_first_whether_an_admin_is_left(home: Home):
+    """Ben removes Cleo, Anna removes Ben; then two copies of Anna's kit take one of her two laptops out each. Were her
+    seniority to decide, Cleo would still seem to be there to act, and be left as the only admin."""
+    anna, ben, cleo, dora = home.people
+    assert home.add(ANNA, *comes_back(anna)) == ["", ""]
+    assert home.add(BEN, remove(cleo)) == [""]
+    assert home.add(ANNA, remove(ben)) == [""]
+    heard = home.membership.heads()
+    assert home.add(KIT, lost(LAPTOPS[0]), frontier=heard) == [""]
+    assert home.add(KIT, lost(TABLET), frontier=heard, log="another copy") == [""]
+    family = home.everywhere()
+    assert set(family.people) == {anna, dora}
+    assert can_act(family)
