@@ -7,6 +7,7 @@ the exposure list says what to change.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,21 @@ from node.errors import ExitCode, KinringError
 from node.item import SECRET_FIELDS
 from node.keyholder import Unlocked
 from node.vault import Vaults
-from replication.membership import A_DEVICE, A_PERSON, MAX_CUTS, READS, REMOVE, WRITES, State
+from replication.membership import (
+    A_DEVICE,
+    A_PERSON,
+    ADMIN,
+    APPROVE,
+    MAX_CUTS,
+    PROPOSE,
+    READER,
+    READS,
+    REMOVE,
+    ROLE,
+    WRITES,
+    Proposal,
+    State,
+)
 from replication.replica import Draft, EntryInfo, Replica
 
 _HINTS: Final = {
@@ -100,6 +115,59 @@ def _take_out(
     return Removed(info.hash, until, len(epochs), waiting)
 
 
+def set_role(replica: Replica, unlocked: Unlocked, person: bytes, role: int) -> int:
+    """Make a person (id of 16 bytes) an admin, a writer or a reader. As a reader they write no shared vault any more.
+
+    The time of the newest entry of theirs that still counts there, in milliseconds since 1970; 0: nothing is cut, or
+    there is none. Raises KinringError NOT_FOUND, FORBIDDEN, CONFLICT.
+    """
+    with replica.transaction():
+        state = replica.state()
+        if person not in state.people:
+            raise KinringError("there is no such person", "list them with status", ExitCode.NOT_FOUND)
+        if state.people[person].role == role:
+            raise KinringError("that is their role", "status shows everybody's", ExitCode.CONFLICT)
+        cuts, until = cuts_of(replica, keyholders_ever(state, person)) if role == READER else ([], 0)
+        say(replica, unlocked, [[ROLE, person, role, cuts]])
+    return until
+
+
+def propose_removal(replica: Replica, unlocked: Unlocked, what: int, target: bytes) -> bytes:
+    """Say that a device or a person should go, for another admin to approve. The proposal's name, 32 bytes.
+
+    Raises KinringError NOT_FOUND, FORBIDDEN.
+    """
+    state = replica.state()
+    if target not in (state.devices if what == A_DEVICE else state.people):
+        raise KinringError("there is no such device or person", "list them with status", ExitCode.NOT_FOUND)
+    return replica.statements_of(say(replica, unlocked, [[PROPOSE, os.urandom(16), what, target]]).id)[0]
+
+
+def proposals(replica: Replica) -> dict[bytes, Proposal]:
+    """The removals that an admin proposed and another may still approve, by name."""
+    state = replica.state()
+    return {
+        name: one
+        for name, one in state.proposals.items()
+        if one.target in (state.devices if one.what == A_DEVICE else state.people)
+        and state.person_of(one.author) == one.person
+        and state.role(one.person) == ADMIN
+    }
+
+
+def approve_removal(replica: Replica, unlocked: Unlocked, vaults: Vaults, proposal: bytes) -> Removed:
+    """Remove what another admin proposed (name of 32 bytes): at once and for good, whoever it is.
+
+    Raises KinringError NOT_FOUND, FORBIDDEN.
+    """
+    found = proposals(replica).get(proposal)
+    if found is None:
+        raise KinringError("there is no such proposal", "list them with proposals", ExitCode.NOT_FOUND)
+    return _take_out(
+        replica, unlocked, vaults, found.what, found.target, lambda cuts: [APPROVE, proposal, cuts]
+    )
+
+
 def _new_epochs(state: State, unlocked: Unlocked, vaults: Vaults, lost: set[bytes]) -> tuple[list[list[Any]], int]:
     """A new key for each vault that some `lost` keys could read; and of how many the next writer makes it."""
     made: list[list[Any]] = []
@@ -134,6 +202,11 @@ def _keyholders_gone(state: State, what: int, target: bytes) -> set[bytes]:
     # Those of devices removed earlier too: a person's removal cuts their logs again, at its own heads.
     known = [*state.keyholders.items(), *state.former.items()]
     return {key for key, holder in known if holder.person == target or holder.device in devices}
+
+
+def keyholders_ever(state: State, person: bytes) -> set[bytes]:
+    """Every keyholder that a person ever had."""
+    return {key for key, holder in [*state.keyholders.items(), *state.former.items()] if holder.person == person}
 
 
 def cuts_of(replica: Replica, keyholders: set[bytes]) -> tuple[list[Any], int]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from node.errors import ExitCode, KinringError
 from node.grants import grant_statement
 from node.keyholder import Unlocked
-from node.people import cuts_of, say
+from node.people import cuts_of, keyholders_ever, say
 from node.vault import Vaults
 from replication.membership import GRANT, OWNS, READER, READS, REVOKE, WRITES, State
 from replication.replica import Replica
@@ -101,7 +101,7 @@ def unshare(
                 "get-vault shows who may do what",
                 ExitCode.CONFLICT,
             )
-        cuts, until = cuts_of(replica, _logs_of(state, person)) if right < WRITES else ([], 0)
+        cuts, until = cuts_of(replica, keyholders_ever(state, person)) if right < WRITES else ([], 0)
         readers = state.recipients(vault)
         lost = readers & keys_of(state, person).keys() if right < READS else set()
         if lost and lost == readers:
@@ -114,11 +114,6 @@ def unshare(
             statements.append(vaults.next_epoch(vault, readers - lost))
         say(replica, unlocked, statements)
     return Unshared(until, new_key)
-
-
-def _logs_of(state: State, person: bytes) -> set[bytes]:
-    """Every keyholder that a person ever had."""
-    return {key for key, holder in [*state.keyholders.items(), *state.former.items()] if holder.person == person}
 
 
 def _find(replica: Replica, vaults: Vaults, vault_id: str, person: bytes) -> tuple[bytes, State]:

@@ -21,6 +21,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "People": {
         "create-user": ("node.cli.people:create_user", "Found a family here, or let a further person in."),
         "get-user": ("node.cli.people:get_user", "Show a person of the family."),
+        "set-role": ("node.cli.people:set_role", "Make a person an admin, a writer or a reader."),
         "unlock": ("node.cli.people:unlock", "Stay signed in for ten minutes: prints a handle."),
         "lock": ("node.cli.people:lock", "End every handle at once."),
         "kit": ("node.cli.people:kit", "Print the emergency kit."),
@@ -35,6 +36,9 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "peers": ("node.cli.network:peers", "List the other devices, or add an address."),
         "remove-device": ("node.cli.removal:remove_device", "Take a device out of the family."),
         "remove-user": ("node.cli.removal:remove_user", "Take a person out of the family."),
+        "propose-removal": ("node.cli.removal:propose_removal", "Propose to take out a device or a person."),
+        "proposals": ("node.cli.removal:show_proposals", "List the removals that are proposed."),
+        "approve-removal": ("node.cli.removal:approve_removal", "Take out what another admin proposed."),
         "exposure": ("node.cli.removal:show_exposure", "List what a removed one could have read."),
         "dismiss-alarm": ("node.cli.status:dismiss_alarm", "Tick off an alarm that status shows."),
         "demo": ("node.cli.network:demo", "Play a family's day on this machine."),

@@ -1,4 +1,4 @@
-"""create-user, get-user, unlock, lock, kit."""
+"""create-user, get-user, set-role, unlock, lock, kit."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def role_name(role: int) -> str:
     """A role as people call it."""
     from replication.membership import ADMIN, READER
 
-    return {ADMIN: "admin", READER: "reader"}.get(role, "member")
+    return {ADMIN: "admin", READER: "reader"}.get(role, "writer")
 
 
 @command("get-user")
@@ -125,6 +125,40 @@ def get_user(call: Call, user_id: str | None) -> None:
 
 def _words(value: Any) -> str:
     return "\n".join(value) if isinstance(value, list) else str(value)
+
+
+@command("set-role")
+@click.option("--user-id", required=True, metavar="ID", help="As status lists it; its start, or a name, does, too.")
+@click.option(
+    "--role", required=True, type=click.Choice(["admin", "writer", "reader"]), metavar="ROLE",
+    help="admin, writer or reader.",
+)  # fmt: skip
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def set_role(call: Call, user_id: str, role: str, yes: bool) -> None:
+    """Make a person an admin, a writer, or a reader, who only reads what is shared with them.
+
+    An admin lets people and devices in, and takes those out who became admins after them or are none. An admin lowers
+    such a one's role; anyone their own.
+
+    Example: kinring set-role --user-id 40cc6813 --role admin
+    """
+    from node.cli.naming import ask, find_person, name_of
+    from node.people import set_role as set_it
+    from replication.membership import ADMIN, READER, WRITER
+
+    unlocked = call.unlock()
+    vaults = call.vaults_of(unlocked)
+    person = find_person(call, vaults, user_id)
+    name = name_of(vaults, person)
+    if role == "admin":
+        ask(f"let {name} take out other people and their devices", yes)
+    until = set_it(call.replica(), unlocked, person, {"admin": ADMIN, "writer": WRITER, "reader": READER}[role])
+    call.saved()
+    shown = instant(until) if until else None
+    lines = [f"{name} is now {role}"]
+    if shown:
+        lines.append(f"What they wrote in shared vaults counts until {shown}.")
+    call.show({"updated": True, "user_id": person.hex(), "role": role, "counts_until": shown}, lines)
 
 
 @command("unlock")

@@ -62,7 +62,7 @@ def test_a_second_person_is_let_in_and_has_vaults_of_their_own(locked):
     # Anna's next unlock hands the directory's key on.
     locked.run("unlock", "--master-username", "anna", KINRING_MASTER_PASSWORD=PASSWORD)
     shown = locked.run("get-user", "--master-username", "ben", "--json", KINRING_MASTER_PASSWORD=OTHER).json
-    assert (shown["username"], shown["role"]) == ("ben", "member")
+    assert (shown["username"], shown["role"]) == ("ben", "writer")
 
 
 def test_a_user_name_is_taken_once(locked):
