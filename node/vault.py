@@ -367,16 +367,20 @@ class Vaults:
         found = self._open(op)
         return Value(found[0], found[1].name, found[1].member, found[1].value) if found else None
 
-    def _read_all(self, ops: Iterable[StoredOp]) -> tuple[list[tuple[bytes, Opened]], list[tuple[bytes, bool]]]:
-        """What opens of some live ops, and the dots of what cannot be read here, with whether each is wanted."""
+    def _read_all(self, ops: Iterable[StoredOp]) -> tuple[list[tuple[bytes, Opened]], list[StoredOp]]:
+        """What opens of some ops, and those that cannot be read here."""
         opened, unread = [], []
         for op in ops:
             if (found := self._open(op)) is not None:
                 opened.append(found)
             elif self._is_unread(op):
-                dot = make_dot(self._replica.info(op.entry).hash, op.index)
-                unread.append((dot, op.missing and all(copy.missing for copy in self._replica.copies_of(dot))))
+                unread.append(op)
         return opened, unread
+
+    def _hidden(self, op: StoredOp) -> tuple[bytes, bool]:
+        """The dot of an op that cannot be read here, and whether it is wanted."""
+        dot = make_dot(self._replica.info(op.entry).hash, op.index)
+        return dot, op.missing and all(copy.missing for copy in self._replica.copies_of(dot))
 
     def _is_unread(self, op: StoredOp) -> bool:
         """Whether an op that did not open has a value that may be read one day."""
@@ -392,13 +396,13 @@ class Vaults:
         return _Found(first.ops + rest.ops, first.unread + rest.unread)
 
     def _opened_at(self, vault: bytes, record: bytes, registers: Iterable[tuple[str, str]]) -> _Found:
-        key, found = self._target_key(vault), _Found([], [])
-        for name, member in registers:
-            at = target(key, record, name, member or None)
-            opened, unread = self._read_all(self._replica.ops_at(vault, [at]))
-            found.ops.extend(op for whose, op in opened if whose == record)
-            found.unread.extend(Unread(dot, name, wanted) for dot, wanted in unread)
-        return found
+        key = self._target_key(vault)
+        names = {target(key, record, name, member or None): name for name, member in registers}
+        opened, unread = self._read_all(self._replica.ops_at(vault, names))
+        return _Found(
+            [op for whose, op in opened if whose == record],
+            [Unread(dot, names[op.target], wanted) for op in unread for dot, wanted in [self._hidden(op)]],
+        )
 
     def _read(self, vault: bytes, record: bytes) -> Item:
         found = self._lookup(vault, record)
@@ -443,7 +447,7 @@ class Vaults:
                 elif self._is_unread(op):
                     unread.setdefault(op.target, []).append(op)
             for op_target in grouped.keys() | unread.keys():
-                _, hidden = self._read_all(unread.get(op_target, ()))
+                hidden = [self._hidden(op) for op in unread.get(op_target, ())]
                 model.put(op_target, grouped.get(op_target, []), hidden)
             self._models[vault] = model
         return self._models[vault]
@@ -463,7 +467,8 @@ class Vaults:
                 del self._models[vault]
                 continue
             for op_target in targets:
-                model.put(op_target, *self._read_all(self._replica.ops_at(vault, [op_target])))
+                opened, unread = self._read_all(self._replica.ops_at(vault, [op_target]))
+                model.put(op_target, opened, [self._hidden(op) for op in unread])
                 model.counts[op_target] = self._replica.count_at(vault, [op_target])
         return True
 
