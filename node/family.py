@@ -125,7 +125,7 @@ def found(
         start = [FOUND, keys.box_key, bytes(recovery.verify_key), nonce]
         person = position.statement_hash([start], admit)[:16]
         box_key = bytes(device.box.public_key)
-        proof = device.sign.sign(device_proof(family, device.id, box_key, device.leaf)).signature
+        proof = device.sign.sign(device_proof(family, device.id, box_key, device.leaf, person)).signature
         granted = seal_discovery_key(discovery_key, family=family, device=device.id, box_key=box_key)
         owned = keys.signing_key.sign(
             keyholder_proof(family, person, device.id, keys.id, keys.box_key)

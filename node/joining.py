@@ -303,7 +303,7 @@ def _settle(
     """Store all that this device needs, then the answer: what was said ready can be opened after any kill."""
     own = newcomer.device
     box_key = bytes(own.box.public_key)
-    proof = own.sign.sign(device_proof(offered.family, own.id, box_key, own.leaf)).signature
+    proof = own.sign.sign(device_proof(offered.family, own.id, box_key, own.leaf, offered.person)).signature
     bootstrap = encode([offered.device, offered.leaf, offered.discovery_key])
     if newcomer.blind or not offered.person:
         if bool(offered.person) is newcomer.blind:

@@ -184,13 +184,13 @@ def _judge_device(body: list[Any], past: State, person: bytes | None, role: int,
     need(owner == b"" or owner in past.people, "unknown owner")
     need(past.devices_given.get(owner, 0) < MAX_DEVICES, "too many devices")
     need(founding or role == ADMIN or (owner == person and device_role == FULL), "not an admin")
-    _check_device(past, device, box_key, leaf, proof)
+    _check_device(past, device, box_key, leaf, owner, proof)
 
 
-def _check_device(past: State, device: bytes, box_key: bytes, leaf: bytes, proof: bytes) -> None:
+def _check_device(past: State, device: bytes, box_key: bytes, leaf: bytes, owner: bytes, proof: bytes) -> None:
     need(device not in past.devices, "admitted already")
     need(device not in past.removed, "a removed key is never admitted again")
-    need(signed(device, device_proof(past.family, device, box_key, leaf), proof), "no proof of the key")
+    need(signed(device, device_proof(past.family, device, box_key, leaf, owner), proof), "no proof of the key")
 
 
 def _judge_keyholder(statement: Statement, past: State, person: bytes | None, known: dict[bytes, Statement]) -> None:
@@ -228,7 +228,7 @@ def _judge_recovery(statement: Statement, past: State) -> None:
     need(len({statement.author, device, key, following}) == 4 and _is_free(past, following, None), "key in use")
     for what, target, _ in read_named(named):
         _find_target(past, what, target)
-    _check_device(past, device, box_key, leaf, proof)
+    _check_device(past, device, box_key, leaf, key[:16], proof)
     _check_keyholder(past, key[:16], device, key, key_box, key_proof)
 
 

@@ -92,9 +92,11 @@ def family_id(author: bytes, box_key: bytes, recovery_key: bytes, nonce: bytes) 
     return tagged_hash(LABEL_FAMILY, encode([author, box_key, recovery_key, nonce]))
 
 
-def device_proof(family: bytes, device: bytes, box_key: bytes, leaf: bytes) -> bytes:
-    """What a device signs to be admitted: nobody admits a key they do not hold."""
-    return tagged_hash(LABEL_DEVICE_PROOF, encode([family, device, box_key, leaf]))
+def device_proof(family: bytes, device: bytes, box_key: bytes, leaf: bytes, owner: bytes) -> bytes:
+    """What a device signs to be admitted: nobody admits a key they do not hold, nor as theirs what is another's, who
+    could be locked out by its removal. `owner`: person id, or empty for a blind peer; in a recovery, whose person has
+    no id yet, the first 16 bytes of the keyholder's."""
+    return tagged_hash(LABEL_DEVICE_PROOF, encode([family, device, box_key, leaf, owner]))
 
 
 def keyholder_proof(family: bytes, person: bytes, device: bytes, keyholder: bytes, box_key: bytes) -> bytes:

@@ -167,8 +167,11 @@ class Store:
             try:
                 yield
             finally:
-                if self._db.in_transaction:  # after an error SQLite may have ended it
-                    self._db.execute("COMMIT")
+                self._end_read()
+
+    def _end_read(self) -> None:
+        if self._db.in_transaction:  # after an error SQLite may have ended it
+            self._db.execute("COMMIT")
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         try:

@@ -181,7 +181,7 @@ def _device_statement(
     family: bytes, device: Identity, role: int, owner: bytes, discovery: bytes
 ) -> list[Any]:
     box_key = bytes(device.box.public_key)
-    proof = device.signs(device_proof(family, device.id, box_key, device.leaf))
+    proof = device.signs(device_proof(family, device.id, box_key, device.leaf, owner))
     sealed = seal_discovery_key(discovery, family=family, device=device.id, box_key=box_key)
     return [DEVICE, device.id, box_key, device.leaf, role, owner, sealed, proof]
 

@@ -100,13 +100,13 @@ FAMILY = family_id(key(A).id, *START[1:])
 def _proof(kind: str, number: int | str, person: bytes) -> bytes:
     holder, laptop = key(number), device(number)
     if kind == "device":
-        return laptop.sign.sign(device_proof(FAMILY, laptop.id, laptop.box, LEAF)).signature
+        return laptop.sign.sign(device_proof(FAMILY, laptop.id, laptop.box, LEAF, person)).signature
     return holder.sign.sign(keyholder_proof(FAMILY, person, laptop.id, holder.id, holder.box)).signature
 
 
 def _device(number: int | str, owner: bytes, role: int = FULL) -> Body:
     laptop = device(number)
-    return [DEVICE, laptop.id, laptop.box, LEAF, role, owner, BOX, _proof("device", number, b"")]
+    return [DEVICE, laptop.id, laptop.box, LEAF, role, owner, BOX, _proof("device", number, owner)]
 
 
 def _holder(number: int | str, person: bytes) -> Body:
@@ -307,7 +307,7 @@ def _recover(*numbers: int) -> Saying:
         holder, laptop = key(number), device(number)
         named = [[A_PERSON, told.people[one], []] for one in numbers]
         body = [
-            RECOVER, named, laptop.id, laptop.box, LEAF, BOX, _proof("device", number, b""), holder.id, holder.box,
+            RECOVER, named, laptop.id, laptop.box, LEAF, BOX, _proof("device", number, holder.id[:16]), holder.id, holder.box,
             _proof("holder", number, holder.id[:16]), key(following).id,
         ]  # fmt: skip
         more = {"target": number, "key": number, "targets": frozenset(numbers), "next": following}

@@ -68,8 +68,9 @@ class Author:
 def admit_device(
     family: bytes, device: Author, owner: bytes, *, role: int = FULL, signer: Author | None = None
 ) -> list[Any]:
-    proof = (signer or device).sign(device_proof(family, device.id, device.box_key, LEAF))
-    return [DEVICE, device.id, device.box_key, LEAF, role, b"" if role == BLIND else owner, BOX, proof]
+    owner = b"" if role == BLIND else owner
+    proof = (signer or device).sign(device_proof(family, device.id, device.box_key, LEAF, owner))
+    return [DEVICE, device.id, device.box_key, LEAF, role, owner, BOX, proof]
 
 
 def add_keyholder(family: bytes, person: bytes, device: Author, holder: Author) -> list[Any]:

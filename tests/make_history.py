@@ -125,7 +125,7 @@ def _govern(it: History, ben: bytes) -> None:
 def _start_anew(it: History) -> None:
     """The family recovery key brings Dora, as an admin."""
     dora, laptop, family = Author("dora"), Author("doras laptop"), it.family.family
-    proof = laptop.sign(device_proof(family, laptop.id, laptop.box_key, LEAF))
+    proof = laptop.sign(device_proof(family, laptop.id, laptop.box_key, LEAF, dora.id[:16]))
     own = dora.sign(keyholder_proof(family, dora.id[:16], laptop.id, dora.id, dora.box_key))
     it.state("the family recovery key brings Dora", Author("recovery"), [
         RECOVER, [], laptop.id, laptop.box_key, LEAF, BOX, proof, dora.id, dora.box_key, own,

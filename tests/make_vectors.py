@@ -402,7 +402,7 @@ def membership() -> dict[str, Any]:
     header = replace(made_entry((), ([1],), 0, ()).header, family=family, log=log_id(family, ANNA.id, nonce[:16]))
     found = [[FOUND, ANNA.box_key, recovery, nonce], [PERSON, ADMIN, ANNA.id[:16]]]
     messages = {
-        "device": device_proof(family, LAPTOP.id, LAPTOP.box_key, LEAF),
+        "device": device_proof(family, LAPTOP.id, LAPTOP.box_key, LEAF, person),
         "keyholder": keyholder_proof(family, person, LAPTOP.id, ANNA.id, ANNA.box_key),
         "self admission": self_admission(family, ANNA.id, ANNA.box_key),
     }

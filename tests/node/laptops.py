@@ -53,7 +53,7 @@ def join(host: Laptop, folder: Path) -> Laptop:
     key, box = SigningKey.generate(), PrivateKey.generate()
     me, family = host.unlocked, host.replica.family or b""
     new = NewDevice(device.id, bytes(device.box.public_key), b"\0" * 32, device.leaf, folder.name, False)
-    proof = device.sign.sign(device_proof(family, device.id, new.box_key, device.leaf)).signature
+    proof = device.sign.sign(device_proof(family, device.id, new.box_key, device.leaf, me.person)).signature
     public = bytes(box.public_key)
     owned = key.sign(keyholder_proof(family, me.person, device.id, bytes(key.verify_key), public)).signature
     party = Host(host.replica, host.device, me, host.vaults, b"")

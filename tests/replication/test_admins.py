@@ -287,7 +287,7 @@ def test_an_admin_proposes_only_so_often(home: Home):
 
 def recovery(named: list[list[Any]], name: str = "nina", following: str = "next recovery") -> list[Any]:
     device, key = Author(f"{name}s laptop"), Author(name)
-    proof = device.sign(device_proof(FAMILY, device.id, device.box_key, LEAF))
+    proof = device.sign(device_proof(FAMILY, device.id, device.box_key, LEAF, key.id[:16]))
     own = key.sign(keyholder_proof(FAMILY, key.id[:16], device.id, key.id, key.box_key))
     return [
         RECOVER, named, device.id, device.box_key, LEAF, BOX, proof, key.id, key.box_key, own, Author(following).id,
@@ -399,3 +399,15 @@ def test_a_discovery_key_goes_to_exactly_the_devices(home: Home):
         (first, {laptop.id: BOX for laptop in LAPTOPS}),
         (home.last(), {laptop.id: BOX for laptop in LAPTOPS[:3]}),
     ]
+
+
+def test_nobody_claims_anothers_device_as_theirs(home: Home):
+    """Ben takes the proof from Anna's admission of her tablet and says, as of an earlier time, that it is his: its
+    removal would then be his to state."""
+    tablet = Author("annas tablet")
+    anna, ben = home.people[:2]
+    mine = admit_device(FAMILY, tablet, anna)
+    before = home.membership.heads()
+    assert home.add(ANNA, mine) == [""]
+    assert home.add(BEN, [*mine[:5], ben, *mine[6:]], frontier=before) == ["no proof of the key"]
+    assert home.state().devices[tablet.id].owner == anna

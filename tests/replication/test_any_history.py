@@ -92,7 +92,7 @@ class Quarrel(Home):
         holder, device = Author(name), Author(f"{name}s device")
         if author in RECOVERIES:
             whom = [[A_PERSON, one, []] for one in draw.sample(self.people, draw.randrange(3))]
-            proof = device.sign(device_proof(FAMILY, device.id, device.box_key, LEAF))
+            proof = device.sign(device_proof(FAMILY, device.id, device.box_key, LEAF, holder.id[:16]))
             own = holder.sign(keyholder_proof(FAMILY, holder.id[:16], device.id, holder.id, holder.box_key))
             bodies = [[
                 RECOVER, whom, device.id, device.box_key, LEAF, BOX, proof, holder.id, holder.box_key, own,

@@ -436,7 +436,7 @@ def test_the_vectors_formulas_hold():
     device = (keys["device"], keys["device_box"], keys["leaf"])
     holder = (keys["keyholder"], keys["keyholder_box"])
     assert {name: bytes.fromhex(text) for name, text in VECTORS["proofs"].items()} == {
-        "device": device_proof(family, *device),
+        "device": device_proof(family, *device, keys["person"]),
         "keyholder": keyholder_proof(family, keys["person"], keys["device"], *holder),
         "self admission": self_admission(family, *holder),
     }
