@@ -94,14 +94,15 @@ def drop_purged(replica: Replica, now: int, waiting_ms: int = WAITING_MS) -> int
     dropped = 0
     with replica.transaction():
         due = replica.store.local(DUE)
-        ready = {make_dot(replica.info(op // MAX_COUNT).hash, op % MAX_COUNT): op for op in _ready(replica)}
+        ready = {make_dot(replica.info(op // MAX_COUNT).hash, op % MAX_COUNT): (op, by) for op, by in _ready(replica)}
         for dot in due.keys() - ready.keys():
             replica.store.set_local(DUE, dot, None)  # it lost its authority, or was dropped
-        for dot, op in ready.items():
+        for dot, (op, floor) in ready.items():
             since = int.from_bytes(due[dot], "big") if dot in due else now
             if dot not in due:
                 replica.store.set_local(DUE, dot, max(0, now).to_bytes(8, "big"))
-            if now - since >= waiting_ms:
+            # Looked at again: two copies, each the other's floor, must not both go.
+            if now - since >= waiting_ms and _really_replaced(replica, op, floor):
                 _drop(replica, op)
                 dropped += 1
         dropped += _forget(replica)
@@ -110,22 +111,23 @@ def drop_purged(replica: Replica, now: int, waiting_ms: int = WAITING_MS) -> int
     return dropped
 
 
-def _ready(replica: Replica) -> Iterator[int]:
-    """The ops that are here with their value, and whose purge is in force and stable."""
+def _ready(replica: Replica) -> Iterator[tuple[int, list[int]]]:
+    """The ops that are here with their value, and whose purge is in force and stable, with the ops of its floor."""
     stable: dict[int, bool] = {}
     for purge in replica.state().purges:
         for dot, floor in purge.items.items():
             op = replica.op_of(dot)
-            named = [replica.op_of(one) for one in floor]
-            if op is None or not _has_value(replica, op, purge.vault) or not _really_replaced(replica, dot, op, named):
+            named = [found for one in floor if (found := replica.op_of(one)) is not None]
+            if op is None or len(named) < len(floor) or not _has_value(replica, op, purge.vault):
+                continue
+            if not _really_replaced(replica, op, named):
                 continue
             for one in named:
-                assert one is not None
                 entry = one // MAX_COUNT
                 if entry not in stable:
                     stable[entry] = not lagging(replica, entry)
-            if all(stable[one // MAX_COUNT] for one in named if one is not None):
-                yield op
+            if all(stable[one // MAX_COUNT] for one in named):
+                yield op, named
 
 
 def _has_value(replica: Replica, op: int, vault: bytes) -> bool:
@@ -138,13 +140,14 @@ def _has_value(replica: Replica, op: int, vault: bytes) -> bool:
     )
 
 
-def _really_replaced(replica: Replica, dot: bytes, op: int, floor: list[int | None]) -> bool:
-    """Whether the floor does what it says: one of its writes replaced the op, or one is a copy of it that is here.
-
-    Else a purge could name what everybody still shows."""
-    if None in floor:
+def _really_replaced(replica: Replica, op: int, floor: list[int]) -> bool:
+    """Whether the floor does what it says: one of its writes replaced the dot, or one is another copy of it that is
+    here. A copy goes as its dot goes. Else a purge could name what everybody still shows."""
+    target, copies = replica.store.one("SELECT target, copies FROM ops WHERE id = ?", (op,))
+    first = op if copies is None else replica.op_of(copies)
+    if first is None:
         return False
-    target, live = replica.store.one("SELECT target, live FROM ops WHERE id = ?", (op,))
+    dot = make_dot(replica.info(first // MAX_COUNT).hash, first % MAX_COUNT)
     replaced = copied = False
     for one in floor:
         at, replaces, copies, size, counts = replica.store.one(
@@ -156,7 +159,8 @@ def _really_replaced(replica: Replica, dot: bytes, op: int, floor: list[int | No
             return False
         dots = [replaces[i : i + 18] for i in range(0, len(replaces), 18)]
         replaced = replaced or (at == target and dot in dots)
-        copied = copied or (at == target and copies == dot and bool(size))
+        copied = copied or (at == target and copies == dot and one != op and bool(size))
+    (live,) = replica.store.row("SELECT live FROM ops WHERE id = ? AND target = ?", (first, target)) or (True,)
     return copied or (replaced and not live)
 
 

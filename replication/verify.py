@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from functools import cache
+from typing import TYPE_CHECKING, Final
 
 from replication.entry import Entry
 from replication.errors import InvalidSignature
@@ -14,14 +14,23 @@ WORTH_IT: Final = 32
 
 WORKERS: Final = 4
 
-_workers = ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="verify")
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+
+@cache
+def _workers() -> ThreadPoolExecutor:
+    # Only where there is much to check: a command that reads one account does not wait for what this brings in.
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="verify")
 
 
 def sound(entries: Sequence[Entry]) -> set[bytes]:
     """The hashes of those that their author signed."""
     share = -(-len(entries) // WORKERS) or 1
     parts = [entries[i : i + share] for i in range(0, len(entries), share)]
-    return set().union(*_workers.map(_sound, parts))
+    return set().union(*_workers().map(_sound, parts)) if parts else set()
 
 
 def _sound(entries: Sequence[Entry]) -> set[bytes]:

@@ -307,8 +307,8 @@ def _recover(*numbers: int) -> Saying:
         holder, laptop = key(number), device(number)
         named = [[A_PERSON, told.people[one], []] for one in numbers]
         body = [
-            RECOVER, named, laptop.id, laptop.box, LEAF, BOX, _proof("device", number, holder.id[:16]), holder.id, holder.box,
-            _proof("holder", number, holder.id[:16]), key(following).id,
+            RECOVER, named, laptop.id, laptop.box, LEAF, BOX, _proof("device", number, holder.id[:16]),
+            holder.id, holder.box, _proof("holder", number, holder.id[:16]), key(following).id,
         ]  # fmt: skip
         more = {"target": number, "key": number, "targets": frozenset(numbers), "next": following}
         return [body], "recover", more

@@ -20,7 +20,7 @@ from tests.kin import copy, sync
 from tests.node.house import House
 from tests.node.laptops import Laptop, account, join
 from tests.node.test_vault import share
-from tests.node.test_wanted import ACCOUNT, at, dot_of, reader, vault_of
+from tests.node.test_wanted import ACCOUNT, at, copied, dot_of, reader, vault_of
 
 DAY_MS = 24 * 3600 * 1000
 NOW = 1_900_000_000_000
@@ -233,6 +233,23 @@ def test_the_floor_of_a_base_names_its_copy_and_what_overrides_it(laptop: Laptop
     assert password in purge.items[base]
     assert any(laptop.replica.op_of(dot) == copied.entry * MAX_COUNT + copied.index for dot in purge.items[base])
     assert len(purge.items[base]) == 3
+
+
+def test_nothing_is_left_in_copies_of_what_was_erased(laptop: Laptop, tmp_path: Path):
+    """Sealed anew, taken away from, then erased: every ciphertext goes."""
+    phone = join(laptop, tmp_path / "phone")
+    item = laptop.vaults.create_item(vault_of(laptop.vaults), ACCOUNT)
+    copied(laptop.vaults, item, BASE, {"kind": "Logins", **ACCOUNT})
+    laptop.vaults.update_item(item, {"password": "two"})
+    an_evening_at_home([laptop, phone])
+    assert laptop.vaults.purge_history(item).values == 2
+    thirty_days([laptop, phone])
+    assert sealed_values(phone.replica, phone.vaults, item) == 2, "the password, and what the base says beside it"
+    assert phone.vaults.item(item).fields == {"kind": "Logins", "label": "Bank", "password": "two"}
+    laptop.vaults.erase(item)
+    thirty_days([laptop, phone])
+    for one in (laptop, phone):
+        assert sealed_values(one.replica, one.vaults, item) == 0
 
 
 def test_only_what_was_replaced_long_ago_is_destroyed(house: House):

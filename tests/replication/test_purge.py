@@ -222,6 +222,33 @@ def test_a_ciphertext_goes_when_a_copy_stands_in_for_it(one: Replica, family: Fa
     assert wanted(one, 10) == []
 
 
+def test_a_copy_goes_as_its_dot_goes(one: Replica, family: Family):
+    dot = write(one, family.anna, family.vault, "t", "value")
+    name = write_copy(one, family.anna, family.vault, "t", dot, "value again")
+    shown_too = write(one, family.anna, family.vault, "u", "another")
+    kept = write_copy(one, family.anna, family.vault, "u", shown_too, "another again")
+    new = write(one, family.anna, family.vault, "t", "new")
+    for item, floor in ((dot, new), (name, new), (kept, new)):
+        assert purge(one, family.anna, family.vault, item, floor) == ""
+    stand((one, family.laptop))
+    assert drop_purged(one, NOW, 0) == 2
+    assert not has_value(one, "value again")
+    assert has_value(one, "another again"), "its dot is live, and the floor is elsewhere"
+    assert wanted(one, 10) == []
+
+
+def test_an_older_copy_goes_for_a_newer_one_and_never_both_for_one_another(one: Replica, family: Family):
+    dot = write(one, family.anna, family.vault, "t", "first")
+    names = [write_copy(one, family.anna, family.vault, "t", dot, text) for text in ("second", "third")]
+    for item, floor in ((dot, names[0]), (names[0], names[1]), (names[1], names[0]), (names[1], names[1])):
+        assert purge(one, family.anna, family.vault, item, floor) == ""
+    stand((one, family.laptop))
+    assert drop_purged(one, NOW, 0) == 2
+    assert drop_purged(one, NOW, 0) == 0
+    assert sum(has_value(one, text) for text in ("first", "second", "third")) == 1
+    assert wanted(one, 10) == []
+
+
 def test_an_unlock_wrap_is_forgotten_as_soon_as_the_newer_one_is_everywhere(one: Replica, family: Family):
     phone = ben_in(one, family)
     for wrap in (b"first wrap".ljust(64, b"."), b"second wrap".ljust(64, b".")):
