@@ -120,6 +120,7 @@ class Family:
     papers: dict[bytes, bytes] = field(default_factory=dict)
     recovery: bytes = b""
     rights: dict[Subject, int] = field(default_factory=dict)
+    shared: set[bytes] = field(default_factory=set)
     cuts: dict[bytes, list[Cut]] = field(default_factory=dict)
     """Of keys."""
     floors: set[tuple[bytes, bytes]] = field(default_factory=set)
@@ -130,12 +131,9 @@ class Family:
     dead: frozenset[bytes] = frozenset()
     """Statements that were undone."""
 
-    def counts(self, digest: bytes, written: Written, vault: bytes) -> bool:
-        """Whether no cut concerns a write."""
-        return digest in self.taken or all(
-            digest in cut.seen or (cut.vaults is not None and vault not in cut.vaults) or cut.lifted & written.seen
-            for cut in self.cuts.get(written.author, ())
-        )
+    def right(self, vault: bytes, person: bytes) -> int:
+        found = self.rights.get((vault, person), 0) if person in self.people else 0
+        return min(found, READS) if vault in self.shared and self.people[person][0] == READER else found
 
     def can_act(self) -> bool:
         acting = {person for person, _ in self.holders.values()}
@@ -152,7 +150,7 @@ class Record:
         self._said: dict[bytes, list[Said]] = {}
         self._depths: dict[bytes, int] = {}
         self._facts: dict[bytes, Facts] = {}
-        self._families: dict[Seen, Family] = {}
+        self._families: dict[tuple[Seen, frozenset[bytes]], Family] = {}
 
     def add(self, digest: bytes, written: Written) -> None:
         self.written[digest] = written
@@ -166,13 +164,29 @@ class Record:
         self._said.pop(digest, None)
         self.powerless.discard(digest)
 
-    def family(self, entries: Iterable[bytes]) -> Family:
-        """What all who have seen just these entries must agree on."""
+    def family(self, entries: Iterable[bytes], less: frozenset[bytes] = frozenset()) -> Family:
+        """What all who have seen just these entries must agree on. `less`: statements to leave out."""
         said = frozenset(d for d in entries if d in self._said)
-        if said not in self._families:
-            every = [one for digest in said for one in self._said[digest]]
-            self._families[said] = _Fold(self, sorted(every, key=self.rank)).family()
-        return self._families[said]
+        if (said, less) not in self._families:
+            every = [one for digest in said for one in self._said[digest] if one.name not in less]
+            self._families[said, less] = _Fold(self, sorted(every, key=self.rank)).family()
+        return self._families[said, less]
+
+    def counts(self, family: Family, digest: bytes, vault: bytes) -> bool:
+        """Whether a write counts: no cut concerns it, and its author's right rests on nothing that was undone."""
+        written = self.written[digest]
+        if digest in family.taken:
+            return True
+        for cut in family.cuts.get(written.author, ()):
+            concerned = cut.vaults is None or vault in cut.vaults
+            if concerned and digest not in cut.seen and not cut.lifted & written.seen:
+                return False
+        heard = [one for d in written.seen if d in self._said for one in self._said[d]]
+        undone = frozenset(one.name for one in heard) & family.dead
+        if not undone:
+            return True
+        left = self.family(written.seen, undone)
+        return left.right(vault, left.holders.get(written.author, (b"", b""))[0]) >= WRITES
 
     def saw(self, one: Said, other: Said) -> bool:
         """Whether `one` was made after `other`."""
@@ -472,7 +486,7 @@ class _Fold:
 
         while left:
             free = [one for one in left if all(one.name not in kills[o.name] for o in left if o is not one)]
-            chosen = min(free or left, key=self._seniority)
+            chosen = min(free, key=self.record.rank) if free else min(left, key=self._seniority)
             left.remove(chosen)
             tried = [*stand, chosen]
             if self._settled(tried, without(tried, every)).can_act():
@@ -522,10 +536,9 @@ class _Fold:
                     family.cuts.setdefault(key, []).append(Cut(removal.name, seen, None, frozenset(), True))
         for key in [key for key, (p, d) in family.holders.items() if p in family.removed or d in family.removed]:
             del family.holders[key]
-        shared = frozenset(one.name[:16] for one in alive if one.kind == VAULT and one.body[1] == SHARED)
         for removal in removals:
             if removal.kind in (ROLE, REVOKE):
-                self._cut_lowered(family, removal, here, shared)
+                self._cut_lowered(family, removal, here)
         return family
 
     def _tell(self, family: Family, one: Said) -> None:
@@ -536,6 +549,8 @@ class _Fold:
             family.devices.setdefault(body[1], body[5])
         elif one.kind == RECOVER:
             family.devices.setdefault(body[2], one.name[:16])
+        elif one.kind == VAULT and body[1] == SHARED:
+            family.shared.add(one.name[:16])
         elif one.kind == PAPER:
             family.papers[body[1]] = body[2]
         elif one.kind == TAKE_IN:
@@ -575,15 +590,13 @@ class _Fold:
         for device in gone:
             family.devices.pop(device, None)
 
-    def _cut_lowered(
-        self, family: Family, lowering: Said, here: dict[bytes, tuple[bytes, bytes]], shared: frozenset[bytes]
-    ) -> None:
+    def _cut_lowered(self, family: Family, lowering: Said, here: dict[bytes, tuple[bytes, bytes]]) -> None:
         vault, person = self._target(lowering)
         if value_of(lowering) >= (WRITES if vault else READER - WRITER):
             return
         lifted = frozenset(one.entry for one in self._given_back(lowering))
         seen = self.record.written[lowering.entry].seen
-        vaults, ends = (frozenset([vault]), value_of(lowering) < READS) if vault else (shared, False)
+        vaults, ends = (frozenset([vault]), value_of(lowering) < READS) if vault else (frozenset(family.shared), False)
         for key, (owner, _) in here.items():
             if owner == person:
                 family.cuts.setdefault(key, []).append(Cut(lowering.name, seen, vaults, lifted, ends))

@@ -18,7 +18,7 @@ from replication.entry import make_dot
 from replication.membership import ADMIN, EPOCH, FULL, GRANT, State
 from replication.replica import EntryInfo, Replica
 from replication.store import Store
-from simulations.family import Record, Written
+from simulations.family import Family, Record, Written
 from simulations.household import CANARY, Attempt, Desk, Meant, opened_by
 from simulations.store import Violation
 
@@ -68,8 +68,7 @@ class Oracle(Record):
         """Entries that stood on one disk only, which is gone."""
         for digest in lost:
             self.entries.pop(digest, None)
-            self.written.pop(digest, None)
-            self.powerless.discard(digest)
+            self.lose(digest)
 
     def beyond(self, held: set[bytes]) -> set[bytes]:
         """Of the entries held, the writes that some removal that stands cuts off."""
@@ -77,7 +76,7 @@ class Oracle(Record):
         return {
             digest for digest in held & set(self.entries)
             if (attempt := self.entries[digest]) and attempt.counts
-            and not family.counts(digest, self.written[digest].author)
+            and not self.counts(family, digest, attempt.vault)
         }  # fmt: skip
 
     def _ops(self, held: set[bytes]) -> Iterable[tuple[bytes, bytes, bool, Meant]]:
@@ -218,6 +217,10 @@ def _check_family(world: World) -> None:
         (set(family.devices), set(state.devices), "devices"),
         (set(family.holders), set(state.keyholders), "keyholders"),
         (family.removed, state.removed, "removed ones"),
+        (_roles(family), {(person, held.role) for person, held in state.people.items()}, "roles"),
+        (_rights(family), _rights_held(state), "rights"),
+        (set(family.papers.items()), {(p, paper.sign_key) for p, paper in state.papers.items()}, "paper keys"),
+        ({family.recovery}, {state.recovery_key}, "recovery keys"),
     ):
         demand("authority", not is_so - said, f"{len(is_so - said)} {what} more than there should be")
         demand("authority", not said - is_so, f"{len(said - is_so)} {what} less than there should be")
@@ -226,6 +229,25 @@ def _check_family(world: World) -> None:
         acting = {holder.person for holder in own.keyholders.values()}
         admins = [person for person in acting if own.people[person].role == ADMIN]
         demand("alive", bool(admins) or not own.people, f"no admin is left who can act, as {device.name} knows it")
+
+
+def _roles(family: Family) -> set[tuple[bytes, int]]:
+    return {(person, role) for person, (role, _) in family.people.items()}
+
+
+def _rights(family: Family) -> set[tuple[bytes, bytes, int]]:
+    return {(vault, person, right) for (vault, person), right in family.rights.items()
+            if person in family.people and right}  # fmt: skip
+
+
+def _rights_held(state: State) -> set[tuple[bytes, bytes, int]]:
+    return {(vault, person, right) for vault, held in state.vaults.items() for person, right in held.rights.items()
+            if person in state.people and right}  # fmt: skip
+
+
+def _ended(family: Family, key: bytes, vault: bytes) -> set[bytes]:
+    """By what somebody's reading of a vault has ended."""
+    return {cut.by for cut in family.cuts[key] if cut.ends_reading and (cut.vaults is None or vault in cut.vaults)}
 
 
 def _check_removed(world: World) -> None:
@@ -238,9 +260,9 @@ def _check_removed(world: World) -> None:
     opened: dict[bytes, set[bytes]] = {}
     for (entry,) in node.store.rows("SELECT id FROM entries WHERE vault IS NOT NULL"):
         info = node.info(entry)
-        heard = oracle.family(oracle.written[info.hash].seen).allowed
-        for gone in sorted(heard.keys() & family.allowed.keys() & everyone.keys()):
-            if not any(removal in family.allowed[gone] for removal in heard[gone]):
+        heard = oracle.family(oracle.written[info.hash].seen)
+        for gone in sorted(heard.cuts.keys() & family.cuts.keys() & everyone.keys()):
+            if not _ended(heard, gone, info.vault) & _ended(family, gone, info.vault):
                 continue  # what the author had heard of was undone, and they were here again
             # Nobody closes what they could not read: if the owner, not having heard, lets them in just then, they can.
             known = (body for d in oracle.written[info.hash].seen & held for body in oracle.written[d].statements)
