@@ -17,8 +17,11 @@ from node.sealing import VaultKeys
 from node.secret_keys import SecretKeys
 from node.unlock import (
     ARGON2ID,
+    CODE_BYTES,
     Kdf,
     PaperKeys,
+    family_recovery_key,
+    format_recovery_code,
     new_recovery_code,
     paper_keys,
     parse_recovery_code,
@@ -65,14 +68,14 @@ class Admitted:
     unlocked: Unlocked
     recovery_code: str
     family_recovery_key: str
-    """Hex of 32 bytes; only for the founder, and kept nowhere but on paper."""
+    """The code that it is made from; only for who founded or recovered the family, and kept nowhere but on paper."""
 
     def __repr__(self) -> str:
         return "<secret>"
 
 
 @dataclass(frozen=True, repr=False)
-class _Keys:
+class PersonKeys:
     """A new keyholder of a new person, with all that belongs to the person."""
 
     signing_key: SigningKey
@@ -81,7 +84,7 @@ class _Keys:
     recovery_code: str
 
     @classmethod
-    def make(cls, random_bytes: RandomBytes) -> _Keys:
+    def make(cls, random_bytes: RandomBytes) -> PersonKeys:
         return cls(SigningKey(random_bytes(32)), PrivateKey(random_bytes(32)), random_bytes(32),
                    new_recovery_code(random_bytes))  # fmt: skip
 
@@ -114,8 +117,9 @@ def found(
 
     One transaction: a kill leaves either nothing or a family that opens. Raises KinringError.
     """
-    _refuse_taken(replica, who.username)
-    keys, recovery = _Keys.make(random_bytes), SigningKey(random_bytes(32))
+    refuse_taken(replica, who.username)
+    keys, family_code = PersonKeys.make(random_bytes), random_bytes(CODE_BYTES)
+    recovery = family_recovery_key(family_code)
     nonce = random_bytes(32)
     family = family_id(keys.id, keys.box_key, bytes(recovery.verify_key), nonce)
     discovery_key = random_bytes(32)
@@ -137,16 +141,16 @@ def found(
             [KEYHOLDER, person, device.id, keys.id, keys.box_key, owned],
             [PERMIT, device.id],
         ]
-        paper = _person_statements(statements, family, person, keys, secrets, who, random_bytes)
-        _vault_statements(position, statements, keys, paper, 1 + len(DEFAULT_VAULTS), who.suite, random_bytes)
+        paper = person_statements(statements, family, person, keys, secrets, who, random_bytes)
+        vault_statements(position, statements, keys, paper, 1 + len(DEFAULT_VAULTS), who.suite, random_bytes)
         return Draft(statements=tuple(statements))
 
     with replica.transaction():
         replica.found(keys.id, lambda m: keys.signing_key.sign(m).signature, family, nonce, make, now)
-        unlocked = _settle(replica, who, keys, random_bytes)
-        vaults = _title_vaults(replica, unlocked, random_bytes, now)
+        unlocked = settle(replica, who, keys, random_bytes)
+        vaults = title_vaults(replica, unlocked, random_bytes, now)
         vaults.set_names({unlocked.person: who.name or who.username, device.id[:16]: device_name})
-    return Admitted(unlocked, keys.recovery_code, bytes(recovery).hex())
+    return Admitted(unlocked, keys.recovery_code, format_recovery_code(family_code))
 
 
 def admit_person_here(
@@ -157,7 +161,7 @@ def admit_person_here(
 
     Their name reaches the directory when they sign in after somebody has handed its key on.
     """
-    _refuse_taken(replica, who.username)
+    refuse_taken(replica, who.username)
     state = replica.state()
     if set(state.devices) != {device.id} or device.id not in state.permits:
         raise KinringError(
@@ -165,25 +169,25 @@ def admit_person_here(
             "run `kinring invite` on an admin's device",
             ExitCode.FORBIDDEN,
         )
-    keys = _Keys.make(random_bytes)
+    keys = PersonKeys.make(random_bytes)
 
     def make(position: Position) -> Draft:
         signature = device.sign.sign(self_admission(position.family, keys.id, keys.box_key)).signature
         admit = [SELF, random_bytes(16), device.id, keys.box_key, signature]
         person = position.statement_hash([], admit)[:16]
         statements: list[list[Any]] = [admit]
-        paper = _person_statements(statements, position.family, person, keys, secrets, who, random_bytes)
-        _vault_statements(position, statements, keys, paper, len(DEFAULT_VAULTS), who.suite, random_bytes)
+        paper = person_statements(statements, position.family, person, keys, secrets, who, random_bytes)
+        vault_statements(position, statements, keys, paper, len(DEFAULT_VAULTS), who.suite, random_bytes)
         return Draft(statements=tuple(statements))
 
     with replica.transaction():
         replica.append(keys.id, lambda m: keys.signing_key.sign(m).signature, make, now)
-        unlocked = _settle(replica, who, keys, random_bytes)
-        _title_vaults(replica, unlocked, random_bytes, now)
+        unlocked = settle(replica, who, keys, random_bytes)
+        title_vaults(replica, unlocked, random_bytes, now)
     return Admitted(unlocked, keys.recovery_code, "")
 
 
-def _title_vaults(replica: Replica, unlocked: Unlocked, random_bytes: RandomBytes, now: int) -> Vaults:
+def title_vaults(replica: Replica, unlocked: Unlocked, random_bytes: RandomBytes, now: int) -> Vaults:
     state = replica.state()
     own = [vault for vault, held in state.vaults.items() if unlocked.person in held.rights]
     vaults = Vaults(replica, unlocked, random_bytes=random_bytes, clock=lambda: now)
@@ -192,15 +196,15 @@ def _title_vaults(replica: Replica, unlocked: Unlocked, random_bytes: RandomByte
     return vaults
 
 
-def _refuse_taken(replica: Replica, username: str) -> None:
+def refuse_taken(replica: Replica, username: str) -> None:
     if sign_in_name(username) in replica.store.local(SIGN_IN):
         raise KinringError(
             f"the user name {username!r} is taken on this device", "choose another", ExitCode.CONFLICT
         )
 
 
-def _person_statements(
-    statements: list[list[Any]], family: bytes, person: bytes, keys: _Keys, secrets: SecretKeys,
+def person_statements(
+    statements: list[list[Any]], family: bytes, person: bytes, keys: PersonKeys, secrets: SecretKeys,
     who: NewPerson, random_bytes: RandomBytes,
 ) -> PaperKeys:  # fmt: skip
     """Append the person's paper keys and unlock wrap. The secret key is kept before anything needs it."""
@@ -219,8 +223,8 @@ def _person_statements(
     return paper
 
 
-def _vault_statements(
-    position: Position, statements: list[list[Any]], keys: _Keys, paper: PaperKeys, count: int, suite: int,
+def vault_statements(
+    position: Position, statements: list[list[Any]], keys: PersonKeys, paper: PaperKeys, count: int, suite: int,
     random_bytes: RandomBytes,
 ) -> None:  # fmt: skip
     """Append a new person's vaults, with suite and first epoch; the founder's first is the directory."""
@@ -235,7 +239,7 @@ def _vault_statements(
         statements.append(epoch_statement(position.family, vault, vault_keys, recipients))
 
 
-def _settle(replica: Replica, who: NewPerson, keys: _Keys, random_bytes: RandomBytes) -> Unlocked:
+def settle(replica: Replica, who: NewPerson, keys: PersonKeys, random_bytes: RandomBytes) -> Unlocked:
     """Keep the new keyholder's private half, wrapped, in the same transaction as its admission."""
     state = replica.state()
     person = state.person_of(keys.id)

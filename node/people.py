@@ -107,7 +107,7 @@ def _take_out(
     """State what takes a device or person out, made of its cuts, and in the same entry the new keys."""
     with replica.transaction():
         state = replica.state()
-        gone = _keyholders_gone(state, what, target)
+        gone = keyholders_gone(state, what, target)
         cuts, until = cuts_of(replica, gone)
         lost = gone | ({state.papers[target].sign_key} if what == A_PERSON and target in state.papers else set())
         epochs, waiting = _new_epochs(state, unlocked, vaults, lost)
@@ -197,7 +197,7 @@ def say(replica: Replica, unlocked: Unlocked, statements: Sequence[list[Any]]) -
     return info
 
 
-def _keyholders_gone(state: State, what: int, target: bytes) -> set[bytes]:
+def keyholders_gone(state: State, what: int, target: bytes) -> set[bytes]:
     devices = {target} if what == A_DEVICE else {d for d, v in state.devices.items() if v.owner == target}
     # Those of devices removed earlier too: a person's removal cuts their logs again, at its own heads.
     known = [*state.keyholders.items(), *state.former.items()]
@@ -223,10 +223,17 @@ def cuts_of(replica: Replica, keyholders: set[bytes]) -> tuple[list[Any], int]:
     return [[log, sorted(found)] for log, found in sorted(heads.items())], newest
 
 
-def introduce(replica: Replica, unlocked: Unlocked, vaults: Vaults) -> None:
-    """Write who signed in into the directory, if it has no name of theirs: who let themselves in had not its key."""
-    if vaults.epoch_keys(replica.state().directory) and unlocked.person not in vaults.names():
-        vaults.set_names({unlocked.person: unlocked.username})
+def introduce(replica: Replica, unlocked: Unlocked, vaults: Vaults, device_name: str) -> None:
+    """Write who signed in, and this device, into the directory where it has no name of theirs: who let themselves in,
+    or recovered the family, had not its key."""
+    state = replica.state()
+    device = state.keyholders[unlocked.keyholder].device if unlocked.keyholder in state.keyholders else None
+    if device is None or not vaults.epoch_keys(state.directory):
+        return
+    known = vaults.names()
+    own = {unlocked.person: unlocked.username, device[:16]: device_name}
+    if lacking := {one: name for one, name in own.items() if one not in known}:
+        vaults.set_names(lacking)
 
 
 def exposure(replica: Replica, vaults: Vaults) -> list[Exposed]:

@@ -7,6 +7,7 @@ docs/spec/unlock.md has the formulas. Labels:
     kinring/1/wrap        a secret wrapped under the unlock key
     kinring/1/pepper      a secret key made from a pepper given by hand
     kinring/1/paper       the paper keys of the emergency kit
+    kinring/1/family-recovery  the family recovery key
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ _PASSWORD: Final = b"kinring/1/password"
 _WRAP: Final = b"kinring/1/wrap"
 _PEPPER: Final = b"kinring/1/pepper"
 _PAPER: Final = b"kinring/1/paper"
+_FAMILY_RECOVERY: Final = b"kinring/1/family-recovery"
 
 RandomBytes = Callable[[int], bytes]
 
@@ -316,6 +318,12 @@ def paper_keys(code: bytes, secret_key: bytes) -> PaperKeys:
     _expect(code=(code, CODE_BYTES), secret_key=(secret_key, 32))
     seeds = _hkdf(code, secret_key, _PAPER, 64)
     return PaperKeys(SigningKey(seeds[:32]), PrivateKey(seeds[32:]))
+
+
+def family_recovery_key(code: bytes) -> SigningKey:
+    """The family recovery key, from its code (20 bytes), which is on paper and nowhere else."""
+    _expect(code=(code, CODE_BYTES))
+    return SigningKey(_hkdf(code, None, _FAMILY_RECOVERY + b"\0", 32))
 
 
 def _check_cost(kdf: Kdf) -> None:

@@ -25,6 +25,8 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "unlock": ("node.cli.people:unlock", "Stay signed in for ten minutes: prints a handle."),
         "lock": ("node.cli.people:lock", "End every handle at once."),
         "kit": ("node.cli.people:kit", "Print the emergency kit."),
+        "recover-me": ("node.cli.recovering:recover_me", "Come back on a new device by your emergency kit."),
+        "recover-family": ("node.cli.recovering:recover_family", "Come back as an admin by the family's code."),
         "status": ("node.cli.status:status", "Show the state of this device's copy."),
     },
     "Devices": {

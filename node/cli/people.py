@@ -78,11 +78,11 @@ def _admit(call: Call, password: str, name: str, device_name: str) -> tuple[Admi
         return admit_person_here(
             replica, device, keys, who, random_bytes=secrets.token_bytes, now=now_ms()
         ), False
-    return found(replica, device, keys, who, device_name=device_name or _host_name(),
+    return found(replica, device, keys, who, device_name=device_name or host_name(),
                  random_bytes=secrets.token_bytes, now=now_ms()), True  # fmt: skip
 
 
-def _host_name() -> str:
+def host_name() -> str:
     import platform
 
     return platform.node().partition(".")[0] or "first device"
@@ -176,7 +176,7 @@ def unlock(call: Call) -> None:
     unlocked = call.unlock_with_password()
     vaults = call.vaults_of(unlocked)
     vaults.grant_missing()
-    introduce(call.replica(), unlocked, vaults)
+    introduce(call.replica(), unlocked, vaults, host_name())
     tidy(call.replica(), unlocked, vaults, int(time.time() * 1000))
     now = time.time()
     token = create(call.runtime(), person=unlocked.person, keyholder=unlocked.keyholder,

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from nacl.signing import SigningKey
 
 from node.errors import ExitCode, KinringError
 from node.family import DEFAULT_VAULTS, NewPerson, admit_person_here, found
@@ -15,7 +14,7 @@ from node.identity import load_or_create
 from node.keyholder import recovery_code, sign_ins, unlock, unlock_with_key
 from node.opening import open_replica
 from node.secret_keys import SecretKeys
-from node.unlock import WrongPassword, paper_keys, parse_recovery_code
+from node.unlock import WrongPassword, family_recovery_key, paper_keys, parse_recovery_code
 from node.vault import Vaults
 from replication.membership import ADMIN, WRITER
 from tests.kin import Author, admit_device, state
@@ -78,12 +77,14 @@ def test_the_recovery_code_can_be_had_again_and_makes_the_paper_keys(house: Hous
 
 
 def test_the_family_recovery_key_is_on_paper_alone(house: House, house_made_once):
-    seed = bytes.fromhex(house_made_once[1].family_recovery_key)
-    assert bytes(SigningKey(seed).verify_key) == house.open().state().recovery_key
+    text = house_made_once[1].family_recovery_key
+    code = parse_recovery_code(text)
+    key = family_recovery_key(code)
+    assert bytes(key.verify_key) == house.open().state().recovery_key
     assert house_made_once[2].family_recovery_key == ""
     for file in house.folder.rglob("*"):
         if file.is_file():
-            assert seed not in file.read_bytes()
+            assert not [secret for secret in (code, bytes(key), text.encode()) if secret in file.read_bytes()]
 
 
 def test_a_newcomer_comes_in_by_the_permit_as_a_plain_member(house: House):

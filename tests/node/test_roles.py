@@ -88,7 +88,7 @@ def carol(laptop: Laptop, tmp_path: Path) -> Laptop:
         admission = [PERSON, WRITER, keyholder[:16]]
         person = position.statement_hash([], admission)[:16]
         box_key = bytes(device.box.public_key)
-        proof = device.sign.sign(device_proof(family, device.id, box_key, device.leaf)).signature
+        proof = device.sign.sign(device_proof(family, device.id, box_key, device.leaf, person)).signature
         owned = keyholder_proof(family, person, device.id, keyholder, bytes(box.public_key))
         return Draft(statements=(
             admission,

@@ -19,6 +19,7 @@ from node.unlock import (
     PBKDF2,
     PaperKeys,
     WrongPassword,
+    family_recovery_key,
     format_recovery_code,
     new_recovery_code,
     open_stretched,
@@ -376,6 +377,13 @@ def test_codes_of_the_wrong_length_or_alphabet_are_refused():
     ):
         with pytest.raises(KinringError):
             parse_recovery_code(typed)
+
+
+def test_the_family_recovery_key_is_made_from_its_code_alone():
+    page = (Path(__file__).parents[2] / "docs/spec/unlock.md").read_text()
+    assert bytes(family_recovery_key(bytes(range(20))).verify_key).hex() in page
+    assert family_recovery_key(bytes(20)) != family_recovery_key(bytes(19) + b"\1")
+    assert bytes(family_recovery_key(bytes(20))) != bytes(paper_keys(bytes(20), SECRET_KEY).sign)
 
 
 def test_paper_keys_need_code_and_secret_key_and_do_not_print():
