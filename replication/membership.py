@@ -385,12 +385,11 @@ class Membership:
         return state
 
     def _kept_from(self, state: State, removal: bytes, parts: list[Part]) -> list[bytes]:
-        """The vaults that somebody may not read any more for it."""
+        """The vaults that somebody may not read any more for it; those, too, that they never could."""
         body = self.statements[removal].body
         if body[0] == REVOKE:
             return [body[1]] if body[3] < READS and body[1] in state.vaults else []
-        people = {h.person for key, h in state.keyholders.items() if any(part.removes(key) for part in parts)}
-        return [vault for vault in state.vaults if any(state.right(vault, person) >= READS for person in people)]
+        return list(state.vaults) if any(part.removes(key) for key in state.keyholders for part in parts) else []
 
     def _cut(self, state: State, statement: Statement, parts: list[Part], members: Sequence[bytes]) -> None:
         """Up to where the entries count of those whom a removal or a revocation concerns."""

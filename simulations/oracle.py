@@ -15,7 +15,7 @@ from nacl.signing import VerifyKey
 from node.item import BASE, FORM, ROSTER, STATE, TAGS, Item
 from replication.encoding import decode, encode
 from replication.entry import make_dot
-from replication.membership import ADMIN, EPOCH, FULL, GRANT, State
+from replication.membership import ADMIN, FULL, State
 from replication.replica import EntryInfo, Replica
 from replication.store import Store
 from simulations.family import Family, Record, Written
@@ -264,14 +264,6 @@ def _check_removed(world: World) -> None:
         for gone in sorted(heard.cuts.keys() & family.cuts.keys() & everyone.keys()):
             if not _ended(heard, gone, info.vault) & _ended(family, gone, info.vault):
                 continue  # what the author had heard of was undone, and they were here again
-            # Nobody closes what they could not read: if the owner, not having heard, lets them in just then, they can.
-            known = (body for d in oracle.written[info.hash].seen & held for body in oracle.written[d].statements)
-            if not any(
-                (body[0] == GRANT and body[1] == info.vault and any(box[0] == gone for box in body[5]))
-                or (body[0] == EPOCH and body[1] == info.vault and any(box[0] == gone for box in body[4]))
-                for body in known
-            ):
-                continue
             if gone not in opened:
                 opened[gone] = opened_by(everyone[gone], node, statements)
             attempt = oracle.entries[info.hash]
