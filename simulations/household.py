@@ -39,9 +39,12 @@ from replication.entry import Op, make_dot
 from replication.membership import (
     A_PERSON,
     ADMIN,
+    APPROVE,
     BLIND,
     DEVICE,
     DIRECTORY,
+    DISCOVERY,
+    FORGET,
     FOUND,
     FULL,
     GRANT,
@@ -49,8 +52,13 @@ from replication.membership import (
     PAPER,
     PERMIT,
     PERSON,
+    PROPOSE,
+    READER,
     READS,
+    RECOVER,
     REMOVE,
+    REVOKE,
+    ROLE,
     SELF,
     SHARED,
     SUITE,
@@ -150,6 +158,16 @@ class Holder:
         return self.sign.sign(message).signature
 
 
+@dataclass(repr=False)
+class Safe:
+    """What a family keeps on paper."""
+
+    recovery: dict[bytes, SigningKey] = field(default_factory=dict)
+    """Every family recovery key that ever was, by its id."""
+    kits: dict[bytes, Holder] = field(default_factory=dict)
+    """Every paper key that ever was."""
+
+
 @dataclass(frozen=True, slots=True)
 class Meant:
     """One op as its author meant it: the simulator's own record, which nothing of the product touches."""
@@ -191,10 +209,11 @@ def keyholder_statement(family: bytes, person: bytes, device: bytes, holder: Hol
     return [KEYHOLDER, person, device, holder.id, holder.box_key, proof]
 
 
-def _paper(person: bytes, random_bytes: RandomBytes) -> tuple[list[Any], dict[bytes, bytes]]:
-    sign, box = SigningKey(random_bytes(32)), PrivateKey(random_bytes(32))
-    key, box_key = bytes(sign.verify_key), bytes(box.public_key)
-    return [PAPER, person, key, box_key, random_bytes(48)], {key: box_key}
+def _paper(person: bytes, safe: Safe, random_bytes: RandomBytes) -> tuple[list[Any], dict[bytes, bytes]]:
+    kit = Holder.make(random_bytes)
+    kit.person = person
+    safe.kits[kit.id] = kit
+    return [PAPER, person, kit.id, kit.box_key, random_bytes(48)], {kit.id: kit.box_key}
 
 
 def _vault_statements(
@@ -210,17 +229,18 @@ def _vault_statements(
 
 
 def found(
-    replica: Replica, device: Identity, holder: Holder, discovery: bytes, random_bytes: RandomBytes, now: int
-) -> None:
+    replica: Replica, device: Identity, holder: Holder, discovery: bytes, safe: Safe, random_bytes: RandomBytes,
+    now: int,
+) -> None:  # fmt: skip
     """A family of one person and one device, with its directory and two vaults, in one entry."""
-    recovery, nonce = random_bytes(32), random_bytes(32)
+    recovery, nonce = _recovery_key(safe, random_bytes), random_bytes(32)
     family = family_id(holder.id, holder.box_key, recovery, nonce)
 
     def make(position: Position) -> Draft:
         admit = [PERSON, ADMIN, holder.id[:16]]
         start = [FOUND, holder.box_key, recovery, nonce]
         person = position.statement_hash([start], admit)[:16]
-        paper, papers = _paper(person, random_bytes)
+        paper, papers = _paper(person, safe, random_bytes)
         statements = [
             start,
             admit,
@@ -238,14 +258,22 @@ def found(
     holder.person = replica.state().person_of(holder.id) or b""
 
 
-def let_in(replica: Replica, device: Identity, holder: Holder, random_bytes: RandomBytes, now: int) -> None:
+def _recovery_key(safe: Safe, random_bytes: RandomBytes) -> bytes:
+    key = SigningKey(random_bytes(32))
+    safe.recovery[bytes(key.verify_key)] = key
+    return bytes(key.verify_key)
+
+
+def let_in(
+    replica: Replica, device: Identity, holder: Holder, safe: Safe, random_bytes: RandomBytes, now: int
+) -> None:
     """A newcomer admits themselves on the only device of the family, by the founder's permit."""
 
     def make(position: Position) -> Draft:
         signature = device.signs(self_admission(position.family, holder.id, holder.box_key))
         admit = [SELF, random_bytes(16), device.id, holder.box_key, signature]
         person = position.statement_hash([], admit)[:16]
-        paper, papers = _paper(person, random_bytes)
+        paper, papers = _paper(person, safe, random_bytes)
         statements = [admit, paper, [UNLOCK, person, random_bytes(64), b""]]
         readers = {holder.id: holder.box_key} | papers
         _vault_statements(position, statements, (SHARED,), readers, 2, random_bytes)
@@ -267,6 +295,68 @@ def opened_by(holder: Holder, replica: Replica, statements: list[list[Any]]) -> 
         for name, epoch in held.epochs.items():
             known.vaults[vault].epochs[name] = replace(epoch, sealed=boxes.get(name, {}) | epoch.sealed)
     return {name for vault in known.vaults for name in epoch_keys(known, vault, holder.id, holder.box)}
+
+
+def keys_of(state: State, target: bytes) -> set[bytes]:
+    """The keyholders, former ones too, of a person or a device."""
+    devices = {target} | {d for d, device in state.devices.items() if device.owner == target}
+    known = [*state.keyholders.items(), *state.former.items()]
+    return {key for key, holder in known if holder.person == target or holder.device in devices}
+
+
+def cuts_of(replica: Replica, keys: set[bytes]) -> list[Any]:
+    """Up to what is here of some keyholders, as a removal says it."""
+    heads: dict[bytes, list[bytes]] = {}
+    for log, author, digest, _ in replica.tips():
+        if author in keys:
+            heads.setdefault(log, []).append(digest)
+    return [[log, sorted(heads[log])] for log in sorted(heads)]
+
+
+def comes_back(
+    replica: Replica, kit: Holder, device: Identity, holder: Holder, discovery: bytes, now: int,
+    more: Sequence[list[Any]] = (),
+) -> list[EntryInfo]:  # fmt: skip
+    """A person takes a new device in by their paper key, and hands it the keys that the paper key has."""
+    family = replica.state().family
+    holder.person = kit.person
+    admits = [
+        _device_statement(family, device, FULL, kit.person, discovery),
+        keyholder_statement(family, kit.person, device.id, holder),
+        *more,
+    ]
+    made = [replica.append(kit.id, kit.signs, lambda _: Draft(statements=tuple(admits)), now)]
+    state = replica.state()
+    grants = [
+        grant_statement(family, vault, epoch, keys, kit.person, max(READS, held.rights.get(kit.person, WRITES)),
+                        {holder.id: holder.box_key})
+        for vault, held in state.vaults.items() if state.right(vault, kit.person) >= READS
+        for epoch, keys in epoch_keys(state, vault, kit.id, kit.box).items()
+    ]  # fmt: skip
+    if grants:
+        made.append(replica.append(holder.id, holder.signs, lambda _: Draft(statements=tuple(grants)), now))
+    return made
+
+
+def recover(
+    replica: Replica, safe: Safe, device: Identity, holder: Holder, gone: Sequence[bytes], random_bytes: RandomBytes,
+    now: int,
+) -> EntryInfo:  # fmt: skip
+    """The family recovery key: some people go, a new admin comes with a device, another recovery key is in force."""
+    state = replica.state()
+    family = state.family
+    key, person = safe.recovery[state.recovery_key], holder.id[:16]
+    named = [[A_PERSON, one, cuts_of(replica, keys_of(state, one))] for one in sorted(gone)]
+    box_key = bytes(device.box.public_key)
+    proof = device.signs(device_proof(family, device.id, box_key, device.leaf, person))
+    proved = holder.signs(keyholder_proof(family, person, device.id, holder.id, holder.box_key))
+    body = [RECOVER, named, device.id, box_key, device.leaf, random_bytes(48), proof, holder.id, holder.box_key, proved,
+            _recovery_key(safe, random_bytes)]  # fmt: skip
+    info = replica.append(
+        state.recovery_key, lambda m: key.sign(m).signature, lambda _: Draft(statements=(body,)), now
+    )
+    holder.person = replica.state().person_of(holder.id) or b""
+    return info
 
 
 @dataclass(repr=False)
@@ -531,23 +621,71 @@ class Desk:
 
     def remove(self, what: int, target: bytes) -> EntryInfo | None:
         """A device or a person goes: up to what we have of theirs it counts, and there are new keys at once."""
+        return self._take_out(what, target, lambda cuts: [REMOVE, what, target, cuts])
+
+    def approve(self, proposal: bytes) -> EntryInfo | None:
+        """As the second admin: who was proposed goes."""
+        proposed = self.state().proposals[proposal]
+        return self._take_out(proposed.what, proposed.target, lambda cuts: [APPROVE, proposal, cuts])
+
+    def propose(self, what: int, target: bytes) -> EntryInfo | None:
+        return self.say([[PROPOSE, self.random_bytes(16), what, target]])
+
+    def _take_out(self, what: int, target: bytes, body: Callable[[list[Any]], list[Any]]) -> EntryInfo | None:
         with self.replica.transaction():
             state = self.state()
-            devices = {target} | {d for d, device in state.devices.items() if device.owner == target}
-            known = [*state.keyholders.items(), *state.former.items()]
-            gone = {key for key, holder in known if holder.person == target or holder.device in devices}
-            heads: dict[bytes, list[bytes]] = {}
-            for log, author, digest, _ in self.replica.tips():
-                if author in gone:
-                    heads.setdefault(log, []).append(digest)
-            statements: list[list[Any]] = [[REMOVE, what, target, [[g, sorted(heads[g])] for g in sorted(heads)]]]
+            gone = keys_of(state, target)
+            statements = [body(cuts_of(self.replica, gone))]
             if what == A_PERSON and target in state.papers:
                 gone.add(state.papers[target].sign_key)
             for vault in self._keys:
-                readers = state.recipients(vault)
-                if readers & gone and readers - gone and state.right(vault, self.holder.person) >= WRITES:
-                    statements.append(self._epoch_for(vault, readers - gone))
+                statements += self._epoch_without(vault, gone)
             return self.say(statements)
+
+    def _epoch_without(self, vault: bytes, gone: set[bytes]) -> list[list[Any]]:
+        """A new key for those who stay, if we may make one and some could read."""
+        state = self.state()
+        readers = state.recipients(vault)
+        may = vault in self._keys and state.right(vault, self.holder.person) >= WRITES and self.holder.id not in gone
+        return [self._epoch_for(vault, readers - gone)] if may and readers & gone and readers - gone else []
+
+    def set_role(self, person: bytes, role: int) -> EntryInfo | None:
+        state = self.state()
+        cuts = cuts_of(self.replica, keys_of(state, person)) if role == READER else []
+        return self.say([[ROLE, person, role, cuts]])
+
+    def revoke(self, vault: bytes, person: bytes, right: int) -> EntryInfo | None:
+        """Leave somebody less than they had in a vault; without any right the key is a new one."""
+        with self.replica.transaction():
+            state = self.state()
+            theirs = keys_of(state, person)
+            statements = [[REVOKE, vault, person, right, cuts_of(self.replica, theirs) if right < WRITES else []]]
+            if not right and person != self.holder.person:
+                papers = {state.papers[person].sign_key} if person in state.papers else set()
+                statements += self._epoch_without(vault, theirs | papers)
+            return self.say(statements)
+
+    def new_paper(self, safe: Safe) -> EntryInfo | None:
+        """A new recovery kit: the one before it is good for nothing from then on."""
+        return self.say([_paper(self.holder.person, safe, self.random_bytes)[0]])
+
+    def new_discovery(self) -> EntryInfo | None:
+        boxes = [[device, self.random_bytes(48)] for device in sorted(self.state().devices)]
+        return self.say([[DISCOVERY, boxes]])
+
+    def new_unlock(self) -> EntryInfo | None:
+        """Another master password."""
+        return self.say([[UNLOCK, self.holder.person, self.random_bytes(64), self.random_bytes(48)]])
+
+    def forget_unlocks(self) -> EntryInfo | None:
+        """The older passwords open nothing any more."""
+        state, membership = self.state(), self.replica.membership()
+        own = [wrap.hash for wrap in state.unlocks.get(self.holder.person, ())]
+        for floor in own[::-1]:
+            older = [w for w in own if w != floor and w not in state.forgotten and membership.includes([floor], [w])]
+            if older:
+                return self.say([[FORGET, sorted(older), floor]])
+        return None
 
     def take_in(self, log: bytes, head: bytes) -> EntryInfo | None:
         """Let what lies beyond a cut count all the same, up to this entry."""

@@ -245,9 +245,10 @@ def _rights_held(state: State) -> set[tuple[bytes, bytes, int]]:
             if person in state.people and right}  # fmt: skip
 
 
-def _ended(family: Family, key: bytes, vault: bytes) -> set[bytes]:
+def _ended(family: Family, key: bytes, vault: bytes, *, but_given_back: bool = False) -> set[bytes]:
     """By what somebody's reading of a vault has ended."""
-    return {cut.by for cut in family.cuts[key] if cut.ends_reading and (cut.vaults is None or vault in cut.vaults)}
+    cuts = [cut for cut in family.cuts[key] if cut.ends_reading and not (but_given_back and cut.lifted)]
+    return {cut.by for cut in cuts if cut.vaults is None or vault in cut.vaults}
 
 
 def _check_removed(world: World) -> None:
@@ -262,7 +263,7 @@ def _check_removed(world: World) -> None:
         info = node.info(entry)
         heard = oracle.family(oracle.written[info.hash].seen)
         for gone in sorted(heard.cuts.keys() & family.cuts.keys() & everyone.keys()):
-            if not _ended(heard, gone, info.vault) & _ended(family, gone, info.vault):
+            if not _ended(heard, gone, info.vault) & _ended(family, gone, info.vault, but_given_back=True):
                 continue  # what the author had heard of was undone, and they were here again
             if gone not in opened:
                 opened[gone] = opened_by(everyone[gone], node, statements)

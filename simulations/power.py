@@ -17,7 +17,7 @@ from replication.membership import A_DEVICE
 from replication.replica import Replica
 from replication.store import StoreError
 from simulations.disk import SectorDisk
-from simulations.household import Attempt, Desk, Holder, Identity, found, seeded_boxes
+from simulations.household import Attempt, Desk, Holder, Identity, Safe, found, seeded_boxes
 from simulations.oracle import check_whole, demand
 from simulations.remember import remembering
 from simulations.run import Result
@@ -39,7 +39,7 @@ class Life:
         self.identity, self.discovery = Identity.make(random.randbytes), random.randbytes(32)
         self.holder, peer = Holder.make(random.randbytes), Holder.make(random.randbytes)
         self.replica = self.disk.open(random.randbytes, b"")
-        found(self.replica, self.identity, self.holder, self.discovery, self.random.randbytes, 0)
+        found(self.replica, self.identity, self.holder, self.discovery, Safe(), self.random.randbytes, 0)
         self.desk = self._desk(self.replica, self.holder)
         self.desk.admit(Identity.make(self.random.randbytes), peer, self.discovery, None)
         self.peer = Disk().open(self.random.randbytes, b"")

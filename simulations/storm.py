@@ -11,12 +11,28 @@ from typing import Final
 from node.item import FORM, STATE, TAGS, Write
 from replication.encoding import encode
 from replication.entry import make_dot
-from replication.membership import A_DEVICE, A_PERSON, ADMIN, OWNS, READER, READS, WRITER, WRITES
+from replication.membership import ADMIN, OWNS, READER, READS, WRITER, WRITES
 from replication.messages import ENTRIES
 from replication.replica import EntryInfo
 from simulations.disk import SectorDisk
 from simulations.household import FIELDS, FORM_NAMES, TAG_NAMES, Desk, Holder, Identity, found, let_in
 from simulations.network import ATTACKERS
+from simulations.quarrels import (
+    admins,
+    anyone,
+    approve,
+    backdates,
+    by_paper,
+    by_recovery,
+    new_discovery,
+    new_paper,
+    password,
+    propose,
+    remove,
+    revoke,
+    role,
+    stolen_kit,
+)
 from simulations.store import SimulatedStore
 from simulations.world import YEAR, Device, Snapshot, World, unheard
 
@@ -33,11 +49,11 @@ def founded(world: World, *, second_person: bool = True) -> Device:
     identity, founder = Identity.make(bytes_of), Holder.make(bytes_of)
     device = world.add("first", identity, [])
     device.holders = [founder]
-    found(device.node, identity, founder, world.discovery, bytes_of, world.clock(device))
+    found(device.node, identity, founder, world.discovery, world.safe, bytes_of, world.clock(device))
     if second_person:
         newcomer = Holder.make(bytes_of)
         device.holders.append(newcomer)
-        let_in(device.node, identity, newcomer, bytes_of, world.clock(device))
+        let_in(device.node, identity, newcomer, world.safe, bytes_of, world.clock(device))
     for (entry,) in device.node.store.rows("SELECT id FROM entries ORDER BY id"):
         world.oracle.wrote(device.node.info(entry), device.node)
     device.promised = device.disk.hashes()
@@ -67,11 +83,12 @@ def admit(
 def share(world: World, device: Device, desk: Desk, right: int | None = None) -> None:
     """An owner gives someone a right in a vault, or more than before."""
     state = desk.state()
-    owned = [v for v in desk.writable() if state.vaults[v].rights.get(desk.holder.person) == OWNS]
+    owned = [v for v in desk.writable() if state.owns(v, desk.holder.person)]
     others = sorted(set(state.people) - {desk.holder.person})
     if owned and others:
         vault, person = world.random.choice(owned), world.random.choice(others)
-        given = max(right or world.random.choice((READS, WRITES, WRITES)), state.vaults[vault].rights.get(person, 0))
+        wanted = right or world.random.choice((READS, READS, WRITES, WRITES, OWNS))
+        given = max(wanted, state.vaults[vault].rights.get(person, 0))
         world.act(device, "share", lambda: [desk.give_right(vault, person, given)])
 
 
@@ -134,11 +151,6 @@ def _apart(world: World) -> None:
             world.trace("apart", a.name, b.name)
 
 
-def _anyone(world: World) -> tuple[Device, Desk] | None:
-    people = list(world.desks())
-    return world.random.choice(people) if people else None
-
-
 def _anything(world: World, desk: Desk) -> tuple[bytes, bytes] | None:
     """A vault this person may write, and a record that shows there."""
     vaults = [vault for vault in desk.writable() if world.records.get(vault)]
@@ -150,12 +162,12 @@ def _anything(world: World, desk: Desk) -> tuple[bytes, bytes] | None:
 
 
 def _create(world: World) -> None:
-    if (who := _anyone(world)) and (vaults := who[1].writable()):
+    if (who := anyone(world)) and (vaults := who[1].writable()):
         world.create(*who, world.random.choice(vaults), world.random.choice((1, 1, 1, 2, 5)))
 
 
 def _change(world: World) -> None:
-    who = _anyone(world)
+    who = anyone(world)
     if who is None or (what := _anything(world, who[1])) is None:
         return
     kind = world.random.random()
@@ -170,7 +182,7 @@ def _change(world: World) -> None:
 
 
 def _delete(world: World) -> None:
-    if (who := _anyone(world)) and (what := _anything(world, who[1])):
+    if (who := anyone(world)) and (what := _anything(world, who[1])):
         device, desk = who
         if desk.item(*what).deleted:
             world.act(device, "restore", lambda: [desk.restore(*what)])
@@ -179,67 +191,35 @@ def _delete(world: World) -> None:
 
 
 def _share(world: World) -> None:
-    if who := _anyone(world):
+    if who := anyone(world):
         share(world, *who)
 
 
 def _hand_on(world: World) -> None:
-    if who := _anyone(world):
+    if who := anyone(world):
         world.act(who[0], "hand on", lambda: [who[1].grant_missing()])
 
 
 def _epoch(world: World) -> None:
-    if (who := _anyone(world)) and (vaults := who[1].writable()):
+    if (who := anyone(world)) and (vaults := who[1].writable()):
         vault = world.random.choice(vaults)
         world.act(who[0], "epoch", lambda: [who[1].new_epoch(vault)])
 
 
 def _admit(world: World) -> None:
-    admins = _admins(world)
-    if admins and len(world.devices) < world.most_devices:
-        device, desk = world.random.choice(admins)
+    acting = admins(world)
+    if acting and len(world.devices) < world.most_devices:
+        device, desk = world.random.choice(acting)
         if not desk.writable():
             return
         role = world.random.choice((None, None, WRITER, ADMIN))
         admit(world, device, desk, f"new{len(world.devices)}", role, blind=world.random.random() < 0.3)
 
 
-def _admins(world: World) -> list[tuple[Device, Desk]]:
-    found = []
-    for device, desk in world.desks():
-        state = desk.state()
-        person = state.person_of(desk.holder.id)
-        if person is not None and state.people[person].role == ADMIN:
-            found.append((device, desk))
-    return found
-
-
-def _remove(world: World) -> None:
-    """An admin removes someone junior or a device of theirs, or one of their own; one who tries it with a senior has
-    no effect. The device of the founding stays. Several do it apart, and those removed go on until they hear."""
-    admins = _admins(world)
-    if not admins or len(world.devices) < 3:
-        return
-    device, desk = world.random.choice(admins)
-    state, first = desk.state(), world.devices[0]
-    own = state.people[desk.holder.person]
-    people = [p for p in sorted(state.people) if p not in (desk.holder.person, first.holders[0].person)]
-    machines = [d for d in sorted(state.devices) if d not in (first.identity.id, device.identity.id)]
-    if not people + machines:
-        return
-    target = world.random.choice(machines + people)
-    what = A_PERSON if target in people else A_DEVICE
-    owner = state.people.get(target if what == A_PERSON else state.devices[target].owner)
-    powerless = owner is not None and owner.rank < own.rank
-    if owner is own and device is not first:
-        return  # two devices of one person that remove each other: whoever hears first shuns the one that stays
-    world.act(device, "remove", lambda: [desk.remove(what, target)], powerless=powerless)
-
-
 def _take_in(world: World) -> None:
     """An admin lets count what lies beyond a cut."""
-    if admins := _admins(world):
-        device, desk = world.random.choice(admins)
+    if acting := admins(world):
+        device, desk = world.random.choice(acting)
         beyond = sorted(device.page.cut() & set(world.oracle.written))
         if beyond:
             head = world.random.choice(beyond)
@@ -367,7 +347,7 @@ def _hostile(world: World) -> None:
     if hostile:
         device, desk = world.random.choice(hostile)
         world.random.choice(_CRIMES)(world, device, desk)
-    elif (who := _anyone(world)) and who[1].holder is world.devices[0].holders[0]:
+    elif (who := anyone(world)) and who[1].holder is world.devices[0].holders[0]:
         key_for_blind(world, *who)
 
 
@@ -471,11 +451,13 @@ def un_hears(world: World, device: Device, desk: Desk) -> None:
 
 _CRIMES: Final = (
     names_what_is_not_theirs, names_what_is_not_theirs, lies_about_place, lies_about_place,
-    writes_without_right, writes_without_right, takes_right, un_hears, stale_key, proves_nothing,
+    writes_without_right, writes_without_right, takes_right, un_hears, stale_key, proves_nothing, backdates, backdates,
 )  # fmt: skip
 
 _DEEDS: Final[tuple[tuple[Callable[[World], None], int], ...]] = (
     (_change, 40), (_create, 10), (_delete, 7), (_share, 4), (_hand_on, 4), (_epoch, 2), (_admit, 2),
     (_sign, 3), (_connect, 22), (_cut, 8), (_crash, 7), (_clock, 3), (_snapshot, 4), (_copy_back, 3),
-    (_hostile, 14), (_remove, 3), (_take_in, 3), (_partition, 2), (_clog, 3),
+    (_hostile, 14), (remove, 3), (_take_in, 3), (_partition, 2), (_clog, 3),
+    (role, 3), (revoke, 3), (propose, 2), (approve, 3), (by_paper, 1), (by_recovery, 1), (new_paper, 1),
+    (new_discovery, 1), (password, 1), (stolen_kit, 1),
 )  # fmt: skip

@@ -14,7 +14,7 @@ from replication.entry import STATEMENTS, Header, body_root, sign_entry, to_wire
 from replication.replica import EntryInfo
 from replication.store import StoreError
 from simulations.disk import SectorDisk
-from simulations.household import CANARY, FORM_NAMES, TAG_NAMES, Desk, Holder, Identity
+from simulations.household import CANARY, FORM_NAMES, TAG_NAMES, Desk, Holder, Identity, Safe
 from simulations.network import Connection, Timeline
 from simulations.oracle import Oracle, check, check_durable, demand
 from simulations.store import CountedReplica, Crash, Disk, SimulatedStore, Violation
@@ -58,6 +58,13 @@ class Snapshot:
     device: Device
     content: bytes
 
+    def hashes(self) -> set[bytes]:
+        disk = Disk(self.content)
+        try:
+            return disk.hashes()
+        finally:
+            disk.discard()
+
 
 class World:
     """Everything of one run. All chance comes from the seed. Each deed has a stream of its own, and so has what happens
@@ -94,6 +101,7 @@ class World:
         self.crashes = 0
         self.calm_ms = 0
         self.discovery = self.random.randbytes(32)
+        self.safe = Safe()
         self._verbose = verbose
         self._trace = hashlib.sha256()
         self._written = 0
@@ -222,7 +230,7 @@ class World:
 
     def _recover(self, device: Device) -> None:
         """Saved, and killed before anyone was told: it is durable all the same."""
-        own = {holder.id for holder in device.holders}
+        own = {*(holder.id for holder in device.holders), *self.safe.kits, *self.safe.recovery}
         for entry, digest in device.node.store.rows("SELECT id, hash FROM entries ORDER BY id"):
             if digest not in self.oracle.entries:
                 info = device.node.info(entry)
@@ -264,7 +272,7 @@ class World:
         if known:
             device.mark = self.random.randbytes(16)
         else:
-            self.may_fork |= {holder.id for holder in device.holders}
+            self.may_fork |= {*(holder.id for holder in device.holders), *self.safe.kits, *self.safe.recovery}
         self.restart(device)
 
     def _lose(self, gone: set[bytes]) -> None:
@@ -290,7 +298,7 @@ class World:
         source = snapshot.device
         self.trace("clone", source.name, str(known))
         if not known:
-            self.may_fork |= {holder.id for holder in source.holders}
+            self.may_fork |= {*(holder.id for holder in source.holders), *self.safe.kits, *self.safe.recovery}
         mark = None if known else source.mark
         twin = self.add(source.name + "'", source.identity, source.holders, content=snapshot.content, mark=mark)
         twin.admission = source.admission
@@ -383,6 +391,33 @@ class World:
             self.ended(device, error)
             return False
         return True
+
+    def backdated(self, snapshot: Snapshot, to: Device, say: Callable[[CountedReplica], Sequence[EntryInfo]], *,
+                  powerless: bool = False) -> None:  # fmt: skip
+        """Somebody says something on an old copy of a store, as if nothing had happened since, and a device is given
+        it. Nothing is heard of it if that device lacks what the copy had."""
+        if not (to.up and snapshot.hashes() <= to.disk.hashes()):
+            return
+        old = Disk(snapshot.content)
+        replica = old.open(self.randbytes, self.randbytes(16))
+        try:
+            made = list(say(replica))
+            wires = [replica.wire(info.id) for info in made]
+            self.trace("backdated", to.name, str(len(made)))
+            try:
+                refused = to.node.ingest(wires).refused
+            except (Crash, StoreError) as error:
+                self.ended(to, error)
+            else:
+                demand("alive", refused is None, "an old copy's words are refused")
+                self.push(to)
+            here = to.disk.hashes()
+            for info in made:
+                if info.hash in here:
+                    self.oracle.wrote(info, replica, powerless=powerless)
+        finally:
+            replica.close()
+            old.discard()
 
     def text(self) -> str:
         """A new secret; now and then one that two people may both choose."""
