@@ -23,7 +23,7 @@ from node.daemon import BOOTSTRAP
 from node.errors import ExitCode, KinringError
 from node.grants import grant_statement, open_discovery_key, readable, seal_discovery_key
 from node.identity import DeviceIdentity
-from node.keyholder import SIGN_IN, TRIED_WRAPS, Unlocked, keep_keyholder, unlock_with_key
+from node.keyholder import SIGN_IN, TRIED_WRAPS, Unlocked, keep_keyholder, tried_wraps, unlock_with_key
 from node.secret_keys import SecretKeys
 from node.unlock import WrongPassword, unwrap_unlock_key
 from node.vault import Vaults
@@ -147,7 +147,7 @@ def _offer(host: Host, device: NewDevice) -> bytes:
     me = host.unlocked.person
     person: list[Any] = []
     if not device.blind:
-        wraps = [[one.wrap, one.older or b""] for one in state.unlocks[me] if one.wrap is not None][-TRIED_WRAPS:]
+        wraps = [[one.wrap, one.older or b""] for one in tried_wraps(state, me)]
         person = [me, host.unlocked.username, host.secret_key, wraps]
     return encode([1, state.family, host.device.id, host.device.leaf, discovery_key, person])
 

@@ -2,11 +2,13 @@
 
 What leads from a password to the vaults: password and secret key open the person's unlock key (its wrap
 replicates), the unlock key opens this device's keyholder (its wrap never leaves the device), the
-keyholder opens the vault keys that were granted to it.
+keyholder opens the vault keys that were granted to it. A changed password is another unlock key: those before it lie
+wrapped under it, so it opens this device too, which then wraps its keyholder anew. Mirrors docs/spec/unlock.md.
 """
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,11 +32,14 @@ from node.unlock import (
 )  # fmt: skip
 from replication.encoding import decode, encode
 from replication.errors import Refused
+from replication.membership import PAPER, State, Unlock
 from replication.replica import Replica
 
 RandomBytes = Callable[[int], bytes]
 
 SIGN_IN: Final = "sign-in"
+EARLIER: Final = "earlier-unlock-keys"
+"""For what the earlier unlock keys are wrapped under a new one."""
 TRIED_WRAPS: Final = 4
 """The newest unlock wraps of a person that a password is tried on."""
 
@@ -71,10 +76,12 @@ def keep_keyholder(
     random_bytes: RandomBytes,
 ) -> None:  # fmt: skip
     """Remember who may sign in here: name, ids, and the private half (64 bytes) under the unlock key."""
-    wrapped = wrap_secret(
-        unlock_key, private, purpose="keyholder", context=keyholder, random_bytes=random_bytes
-    )
-    replica.store.set_local(SIGN_IN, sign_in_name(username), encode([username, person, keyholder, wrapped]))
+    wrapped = _wrap(unlock_key, keyholder, private, random_bytes)
+    replica.store.set_local(SIGN_IN, sign_in_name(username), encode([username, person, keyholder, [wrapped]]))
+
+
+def _wrap(unlock_key: bytes, keyholder: bytes, private: bytes, random_bytes: RandomBytes) -> bytes:
+    return wrap_secret(unlock_key, private, purpose="keyholder", context=keyholder, random_bytes=random_bytes)
 
 
 def sign_ins(replica: Replica) -> list[tuple[str, bytes, bytes]]:
@@ -102,36 +109,99 @@ def unlock(
             ExitCode.NOT_FOUND,
         )
     secret_key = secrets.load(person) if pepper is None else secret_key_from_pepper(pepper, person)
-    known = [one.wrap for one in replica.state().unlocks.get(person, []) if one.wrap is not None]
-    for wrap in reversed(known[-TRIED_WRAPS:]):
+    _, key = open_wrap(replica, person, password, secret_key)
+    return keep_newest(replica, unlock_with_key(replica, person, key))
+
+
+def open_wrap(replica: Replica, person: bytes, password: str, secret_key: bytes) -> tuple[Unlock, bytes]:
+    """The unlock key (32 bytes) that a password opens, and the statement that has its wrap. Raises WrongPassword."""
+    for one in reversed(tried_wraps(replica.state(), person)):
         try:
-            parsed = parse_unlock_wrap(wrap)
+            parsed = parse_unlock_wrap(one.wrap or b"")
             stretched = stretch(password, parsed.kdf, parsed.salt)
-            key = open_stretched(parsed, stretched, secret_key, family=replica.family or b"", person=person)
+            return one, open_stretched(parsed, stretched, secret_key, family=replica.family or b"", person=person)
         except (Refused, WrongPassword):
             continue
-        return unlock_with_key(replica, person, key)
     raise WrongPassword
+
+
+def tried_wraps(state: State, person: bytes) -> list[Unlock]:
+    """The wraps on which a password is tried, oldest first: the newest four of those that were not forgotten. One that
+    was, and that somebody put back into the store, opens nothing."""
+    known = [one for one in state.unlocks.get(person, ()) if one.wrap and one.hash not in state.forgotten]
+    return known[-TRIED_WRAPS:]
+
+
+def earlier_keys(state: State, person: bytes, unlock_key: bytes) -> tuple[bytes | None, list[tuple[bytes, bytes]]]:
+    """(the statement that brought this unlock key after others, those: (statement, key), the newest first). None and
+    nothing where it is the person's first, or all there is of it was forgotten."""
+    for one in state.unlocks.get(person, ()):
+        if not one.older:
+            continue
+        try:
+            plain = unwrap_secret(unlock_key, one.older, purpose=EARLIER, context=person)
+            return one.hash, [(name, key) for name, key in decode(plain)]
+        except Refused:
+            continue
+    return None, []
 
 
 def unlock_with_key(replica: Replica, person: bytes, unlock_key: bytes) -> Unlocked:
     """Sign a person in whose unlock key is known (from a handle). Raises KinringError LOCKED."""
     for value in replica.store.local(SIGN_IN).values():
-        username, owner, keyholder, wrapped = decode(value)
+        username, owner, keyholder, wraps = decode(value)
         if owner != person:
             continue
-        try:
-            private = unwrap_secret(unlock_key, wrapped, purpose="keyholder", context=keyholder)
-        except Refused:
-            continue
-        return Unlocked(
-            username, person, keyholder, unlock_key, SigningKey(private[:32]), PrivateKey(private[32:])
-        )
+        keys = [unlock_key, *(key for _, key in earlier_keys(replica.state(), person, unlock_key)[1])]
+        private = _open_any(wraps, keys, keyholder)
+        if private is not None:
+            signing_key, box = SigningKey(private[:32]), PrivateKey(private[32:])
+            return Unlocked(username, person, keyholder, unlock_key, signing_key, box)
     raise KinringError("the vault is locked", "run `kinring unlock` again", ExitCode.LOCKED)
 
 
+def _open_any(wraps: list[bytes], keys: list[bytes], keyholder: bytes) -> bytes | None:
+    for key in keys:
+        for wrapped in wraps:
+            try:
+                return unwrap_secret(key, wrapped, purpose="keyholder", context=keyholder)
+            except Refused:
+                continue
+    return None
+
+
+def keep_newest(replica: Replica, unlocked: Unlocked) -> Unlocked:
+    """Wrap this device's keyholder under the unlock key that it was opened by, and forget its older wraps once no other
+    password of the person opens anything. Returns who was given."""
+    name = sign_in_name(unlocked.username)
+    username, person, keyholder, wraps = decode(replica.store.local(SIGN_IN)[name])
+    own = [one for one in wraps if _open_any([one], [unlocked.unlock_key], keyholder) is not None]
+    if not own:
+        private = bytes(unlocked.signing_key) + bytes(unlocked.box)
+        own = [_wrap(unlocked.unlock_key, keyholder, private, os.urandom)]
+    state = replica.state()
+    others = len([one for one in state.unlocks.get(person, ()) if one.hash not in state.forgotten]) > 1
+    kept = [*(one for one in wraps if others and one not in own), *own]
+    if kept != wraps:
+        replica.store.set_local(SIGN_IN, name, encode([username, person, keyholder, kept]))
+    if len(kept) < len(wraps):
+        replica.store.truncate_log()
+    return unlocked
+
+
 def recovery_code(replica: Replica, unlocked: Unlocked) -> str:
-    """The person's recovery code, so that the kit can be printed again."""
-    sealed = replica.state().papers[unlocked.person].sealed_code
-    code = unwrap_secret(unlocked.unlock_key, sealed, purpose="recovery-code", context=unlocked.person)
-    return format_recovery_code(code)
+    """The person's recovery code, so that the kit can be printed again. Raises KinringError LOCKED where it was sealed
+    under a password that was set apart from this one."""
+    me, state = unlocked.person, replica.state()
+    held = state.papers[me].sign_key
+    known = (statement.body for statement in replica.membership().statements.values())
+    sealed = [body[4] for body in known if body[0] == PAPER and body[1:3] == [me, held]]
+    for key in [unlocked.unlock_key, *(key for _, key in earlier_keys(state, me, unlocked.unlock_key)[1])]:
+        for one in reversed(sealed):
+            try:
+                return format_recovery_code(unwrap_secret(key, one, purpose="recovery-code", context=me))
+            except Refused:
+                continue
+    raise KinringError(
+        "the recovery code was sealed under another password of yours", "sign in with that one", ExitCode.LOCKED
+    )

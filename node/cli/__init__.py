@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "create-user": ("node.cli.people:create_user", "Found a family here, or let a further person in."),
         "get-user": ("node.cli.people:get_user", "Show a person of the family."),
         "set-role": ("node.cli.people:set_role", "Make a person an admin, a writer or a reader."),
+        "change-user-password": ("node.cli.people:change_user_password", "Change your master password."),
         "unlock": ("node.cli.people:unlock", "Stay signed in for ten minutes: prints a handle."),
         "lock": ("node.cli.people:lock", "End every handle at once."),
         "kit": ("node.cli.people:kit", "Print the emergency kit."),

@@ -150,12 +150,26 @@ class Call:
 
     def unlock_with_password(self) -> Unlocked:
         """Sign in with the master password. Raises WrongPassword, KinringError."""
+        self.name()  # who it is, before a password is asked for
+        return self.unlock_with(self.password())
+
+    def unlock_with(self, password: str) -> Unlocked:
+        """Sign in with this master password. Raises WrongPassword, KinringError."""
         from node.keyholder import unlock
         from node.secret_keys import SecretKeys
 
-        name = self.name()
-        return unlock(self.replica(), SecretKeys(self.folder()), username=name, password=self.password(),
+        return unlock(self.replica(), SecretKeys(self.folder()), username=self.name(), password=password,
                       pepper=self.pepper())  # fmt: skip
+
+    def new_password(self, path: str | None) -> str:
+        """A password to put in the place of the present one: from a file, "-" for stdin, or typed twice."""
+        if path is not None:
+            return self.read_password(path)
+        if sys.stdin is None or not sys.stdin.isatty():
+            raise KinringError(
+                "a new password is needed", "type it in a terminal, or use --new-password-file", ExitCode.LOCKED
+            )
+        return _typed(new=True, what="New master password: ")
 
     def token(self) -> str | None:
         """The handle of an earlier `unlock`: from --handle-file, else $KINRING_HANDLE."""
@@ -240,11 +254,11 @@ def warn_of_argv(option: str) -> None:
         )
 
 
-def _typed(*, new: bool) -> str:
+def _typed(*, new: bool, what: str = "Master password: ") -> str:
     import getpass
 
     try:
-        typed = getpass.getpass("Master password: ")
+        typed = getpass.getpass(what)
         if new and getpass.getpass("Once more: ") != typed:
             raise KinringError("the two are not the same", "try again", ExitCode.INVALID)
     except EOFError:

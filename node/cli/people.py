@@ -1,4 +1,4 @@
-"""create-user, get-user, set-role, unlock, lock, kit."""
+"""create-user, get-user, set-role, change-user-password, unlock, lock, kit."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from node.cli.call import Call, command, note, now_ms
-from node.cli.output import instant, pairs
+from node.cli.call import Call, command, note, now_ms, warn_of_argv
+from node.cli.output import clean, instant, pairs
 from node.errors import ExitCode, KinringError
 
 if TYPE_CHECKING:
@@ -161,6 +161,57 @@ def set_role(call: Call, user_id: str, role: str, yes: bool) -> None:
     call.show({"updated": True, "user_id": person.hex(), "role": role, "counts_until": shown}, lines)
 
 
+@command("change-user-password")
+@click.option("--new-password", metavar="TEXT", help="Visible to other programs: a file is safer, or the prompt.")
+@click.option("--confirm-new-password", metavar="TEXT", help="The same once more; refused if it differs.")
+@click.option("--new-password-file", metavar="PATH|-", help="A file with the new password, or - for stdin.")
+def change_user_password(
+    call: Call, new_password: str | None, confirm_new_password: str | None, new_password_file: str | None
+) -> None:
+    """Change your master password: the present one is given as for every sign-in, a handle does not do.
+
+    The old one opens nothing more at once where this is your only device; else as soon as all your devices have heard
+    of the new one. On each of them the new one works from then on. Every handle ends. The emergency kit stays as it is.
+
+    Example: kinring change-user-password --password-file old --new-password-file new
+    """
+    import secrets
+
+    from node.handles import lock_all
+    from node.passwords import change_password
+    from node.secret_keys import SecretKeys
+    from node.strength import check_master_password
+    from node.unlock import secret_key_from_pepper
+
+    old = call.password()
+    unlocked = call.unlock_with(old)
+    new = _new_password(call, new_password, confirm_new_password, new_password_file)
+    check_master_password(new, own_words=[unlocked.username])
+    pepper = call.pepper()
+    key = SecretKeys(call.folder()).load(unlocked.person) if pepper is None else (
+        secret_key_from_pepper(pepper, unlocked.person))  # fmt: skip
+    done = change_password(call.replica(), unlocked, old, new, key, secrets.token_bytes)
+    lock_all(call.runtime())
+    call.saved()
+    names = call.vaults_of(done.unlocked).names()
+    waiting = [names.get(device[:16], device.hex()[:8]) for device in done.waiting]
+    lines = ["The master password is changed."]
+    if waiting:
+        lines.append(clean(f"The old one still opens until these have heard of it: {', '.join(waiting)}"))
+    call.show({"changed_password": True, "waits_for": waiting}, lines)
+
+
+def _new_password(call: Call, given: str | None, confirmed: str | None, path: str | None) -> str:
+    if given is not None and path is not None:
+        raise click.UsageError("--new-password and --new-password-file are two")
+    if given is None:
+        return call.new_password(path)
+    warn_of_argv("--new-password")
+    if confirmed is not None and confirmed != given:
+        raise KinringError("the two new passwords are not the same", "try again", ExitCode.INVALID)
+    return given
+
+
 @command("unlock")
 def unlock(call: Call) -> None:
     """Stay signed in for ten minutes: takes the master password and prints a handle.
@@ -171,11 +222,13 @@ def unlock(call: Call) -> None:
     from node.folders import write_private
     from node.handles import create
     from node.housekeeping import tidy
+    from node.passwords import forget_old_wraps
     from node.people import introduce
 
     unlocked = call.unlock_with_password()
     vaults = call.vaults_of(unlocked)
     vaults.grant_missing()
+    forget_old_wraps(call.replica(), unlocked)
     introduce(call.replica(), unlocked, vaults, host_name())
     tidy(call.replica(), unlocked, vaults, int(time.time() * 1000))
     now = time.time()
