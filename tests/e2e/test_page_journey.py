@@ -127,6 +127,7 @@ def _found(page: Page, base: str) -> None:
 
 def _first_item(page: Page, base: str) -> None:
     page.keyboard.press("n")
+    expect(page.get_by_role("heading", name="New item")).to_be_visible()  # the list has a "Vault" to choose, too
     page.get_by_label("Vault").select_option(label="Personal")
     page.get_by_label("Name", exact=True).fill("Netflix")
     page.get_by_label("User name").fill("anna@example.org")
@@ -224,6 +225,46 @@ def test_a_late_answer_to_a_page_that_is_gone_does_no_harm(page: Page, folder: P
         expect(page.locator("#toast")).to_have_text("The setting was saved.")
         assert page.url == f"http://localhost:{port}/health"
     assert complaints == []
+
+
+def test_an_answer_whose_form_was_replaced_meanwhile_is_shown_as_a_page(page: Page, folder: Path, annas):
+    """A change elsewhere renews the part that a button stands in while its answer is on the way."""
+    item = _item(folder, annas[1])
+    vaults = open_vaults(folder, annas[1])
+    vaults.update_item(item, {"username": "second"})
+    with page_process(folder) as (port, _):
+        sign_in(page, port)
+        history = f"http://localhost:{port}/items/{item}/history"
+        page.goto(history)
+        held: list[Route] = []
+        page.route(history, lambda route: held.append(route) if route.request.method == "POST" else route.continue_())
+        page.get_by_role("button", name="Restore this value of User name").first.click()
+        expect(page.locator(".versions button:disabled")).to_have_count(1)
+        vaults.update_item(item, {"username": "third"})
+        expect(page.get_by_text("third")).to_be_visible()
+        held[0].continue_()
+        expect(page.get_by_role("heading", name="Netflix")).to_be_visible()
+        for once in ("#page", "#toast", "#here", "main"):
+            expect(page.locator(once)).to_have_count(1)
+        expect(page.locator("#toast")).to_have_text("Restored.")
+    vaults._replica.close()
+
+
+def test_a_late_answer_to_a_search_does_not_replace_another_page(page: Page, folder: Path, annas):
+    _item(folder, annas[1])
+    with page_process(folder) as (port, _):
+        sign_in(page, port)
+        held: list[Route] = []
+        page.route(re.compile(r"\?q=netf$"), lambda route: held.append(route))  # noqa: PLW0108 - not a built-in
+        with page.expect_request(re.compile(r"\?q=netf$")):
+            page.get_by_label("Search").fill("netf")
+        page.get_by_role("link", name="Vaults").click()
+        expect(page.get_by_role("heading", name="Vaults")).to_be_visible()
+        with page.expect_response(re.compile(r"\?q=netf$")):
+            held[0].continue_()
+        page.get_by_role("link", name="Health").click()
+        expect(page.get_by_role("heading", name="Health")).to_be_visible()
+        assert page.url == f"http://localhost:{port}/health"
 
 
 def test_a_change_elsewhere_closes_nothing_that_did_not_change(page: Page, folder: Path, annas):

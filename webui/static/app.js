@@ -42,9 +42,7 @@ function leave(next) { // coming back, a person wants to go on there
   location.replace("/unlock");
 }
 
-function heard(token) { // with a fresh second half, or null
-  if (token) sessionStorage.setItem(TOKEN, token);
-}
+const heard = (token) => token && sessionStorage.setItem(TOKEN, token); // a fresh second half, or null
 
 const halves = (background) => ({ ...(token() && { [TOKEN]: token() }), ...(background && { [BACKGROUND]: "1" }) });
 
@@ -109,8 +107,7 @@ function waiting(form, yes) {
 
 on("beforeRequest", (detail) => {
   const { xhr, requestConfig: { elt } } = detail;
-  const alert = $("[role=alert]", elt);
-  if (alert) alert.hidden = true;
+  for (const alert of $$("[role=alert]", elt)) alert.hidden = true;
   waiting(elt, true);
   xhr.addEventListener("readystatechange", () => { // another answer may have replaced its place meanwhile
     if (xhr.readyState === 4 && !detail.target.isConnected) {
@@ -132,12 +129,16 @@ on("beforeSwap", (detail) => {
   answer = detail.serverResponse;
   const page = new DOMParser().parseFromString(answer, "text/html");
   const alert = $("[role=alert]", elt);
-  if (skip(xhr.status >= 400 && verb === "post" && alert)) {
+  if (skip(xhr.status >= 400 && verb === "post" && alert?.isConnected)) {
     alert.textContent = [...$$(".told", page)].map((line) => line.textContent).join(" ");
     alert.hidden = false;
     return $("input[type=password]", elt)?.select();
   }
   const part = partOf(page);
+  if (!elt.isConnected && !isFresh(elt)) { // what asked was replaced meanwhile, and what it inherits is out of reach
+    if (skip(elt.hasAttribute("hx-select"))) return; // a search in a list that is gone
+    Object.assign(detail, { selectOverride: "#page", swapOverride: "outerHTML show:window:top" });
+  }
   if (isFresh(elt)) {
     const typing = target.contains(document.activeElement) && document.activeElement.matches("input, textarea, select");
     if (skip(new URL(path, location).href !== location.href)) return changed(); // the answer to an older question
