@@ -100,7 +100,7 @@ def pending(replica: Replica) -> list[tuple[Purge, int]]:
 
 
 def wanted_in(replica: Replica) -> dict[bytes, int]:
-    """Vault to how many values of it are wanted: not here, not purged, and without a copy."""
+    """Vault to how many values of it are wanted: not here, and not purged."""
     counts: dict[bytes, int] = {}
     for dot, _ in wanted(replica, MAX_WANTED):
         op = replica.op_of(dot)

@@ -151,6 +151,10 @@ class Grounds:
             self._levels.setdefault(subject, []).append(digest)
             self._moves[digest] = moves
 
+    def admitted(self, device: bytes) -> bool:
+        """Whether any of the statements let a device in."""
+        return device in self._devices
+
     def moves(self, digest: bytes) -> int:
         """Whether a statement raised (1) or lowered (-1) a role or a right, in its own past; 0: neither."""
         return self._moves.get(digest, 0)

@@ -245,6 +245,10 @@ class Membership:
             self.statements[statement.hash] = statement
         self._states = {0: self._states[0]}
 
+    def ever_admitted(self, device: bytes) -> bool:
+        """Whether a device was let in by who might, though it may be gone, or its admission undone."""
+        return self._grounds.admitted(device)
+
     def ever_purged(self) -> dict[bytes, bytes]:
         """The dots that a purge named which had authority when it was stated, in force now or not, and that purge:
         why a value may be missing."""

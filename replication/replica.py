@@ -36,7 +36,7 @@ from replication.entry import (
 )
 from replication.errors import InvalidSignature, LocalProtocolError, Malformed, Missing, Refused
 from replication.log import MAX_ROWS, Row, SignedFrontier, Version, sign_frontier, signed_from_wire
-from replication.membership import DEVICE, KNOWN, WRITES, Cut, Membership, Purge, State, Statement
+from replication.membership import KNOWN, WRITES, Cut, Membership, Purge, State, Statement
 from replication.registers import Write, live_dots
 from replication.store import Store, StoreError
 from replication.verify import WORTH_IT, sound
@@ -1153,7 +1153,7 @@ class Replica:
         signed.verify(self.family or b"")
         if signed.device not in self.state().devices:
             # One that was let in once is gone here; the peer may not have heard of that yet, or keep an old one.
-            if any(known.body[:2] == [DEVICE, signed.device] for known in self._membership.statements.values()):
+            if self._membership.ever_admitted(signed.device):
                 return False
             raise Malformed("device", "not of this family")
         with self.store.write():

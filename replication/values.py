@@ -1,7 +1,8 @@
 """Values that are not here: purged, or kept back by who handed the entry on. Asked of every peer, taken by their hash.
 
 An op's hash is made of its value's hash, so an entry stays whole without the value: chain, signature and merge need
-none of it. A value that is not here, has no copy and is under no purge in force is *wanted*.
+none of it. A value that is not here and is under no purge in force is *wanted*, though a copy of it may be here: who
+wrote that copy may be lying, and only who has both can see it.
 Mirrors docs/spec/purge.md.
 """
 
@@ -24,7 +25,7 @@ def wanted(replica: Replica, limit: int) -> list[tuple[bytes, bytes]]:
         "ORDER BY live DESC, op"
     ):
         dot = make_dot(entry, op % MAX_COUNT)
-        if dot not in purged and not any(not copy.missing for copy in replica.copies_of(dot)):
+        if dot not in purged:
             found.append((dot, digest))
         if len(found) == limit:
             break

@@ -26,6 +26,7 @@ from replication.membership import (
     KEYHOLDER,
     PERMIT,
     PERSON,
+    RECOVER,
     SHARED,
     SUITE,
     VAULT,
@@ -76,6 +77,18 @@ def admit_device(
 def add_keyholder(family: bytes, person: bytes, device: Author, holder: Author) -> list[Any]:
     proof = holder.sign(keyholder_proof(family, person, device.id, holder.id, holder.box_key))
     return [KEYHOLDER, person, device.id, holder.id, holder.box_key, proof]
+
+
+def recovery(family: bytes, name: str, *removals: list[Any]) -> list[Any]:
+    """What the family recovery key states: `Author(name)` comes as an admin, on a laptop of their own."""
+    holder, laptop = Author(name), Author(f"{name}s laptop")
+    person = holder.id[:16]
+    device = laptop.sign(device_proof(family, laptop.id, laptop.box_key, LEAF, person))
+    own = holder.sign(keyholder_proof(family, person, laptop.id, holder.id, holder.box_key))
+    return [
+        RECOVER, list(removals), laptop.id, laptop.box_key, LEAF, BOX, device, holder.id, holder.box_key, own,
+        Author("next recovery").id,
+    ]  # fmt: skip
 
 
 def new_vault(

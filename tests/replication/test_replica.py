@@ -33,6 +33,7 @@ from tests.kin import (
     at,
     copy,
     new_replica,
+    recovery,
     shown,
     state,
     sync,
@@ -576,3 +577,15 @@ def test_an_entry_has_one_spelling(one: Replica, family: Family):
     assert refused is not None
     assert refused.kind == "frontier"
     assert other.ingest([last]).refused is None
+
+
+def test_the_word_of_a_device_whose_recovery_had_no_effect_ends_no_connection(one: Replica, family: Family):
+    """Two copies of the recovery sheet are used apart: one of them counts. The other's device said what it held."""
+    two = copy(one, "two")
+    for replica, name in ((one, "dora"), (two, "nina")):
+        laptop = Author(f"{name}s laptop")
+        assert state(replica, Author("recovery"), recovery(family.family, name)) == ""
+        replica.sign_frontier(laptop.id, laptop.sign, 1)
+    sync(one, two)
+    assert len(one.state().people) == len(two.state().people) == 2
+    assert one.table() == two.table()
