@@ -67,7 +67,7 @@ def on_every_link(addresses: Sequence[str], interfaces: Sequence[str]) -> list[s
 
 
 class Mdns:
-    """Announces one instance and listens for others, on the interfaces that have the addresses named.
+    """Announces this device and listens for others, on the interfaces that have the addresses named.
 
     `recognise(instance)` says whose instance it is, or None: a stranger's costs that call and nothing more,
     nothing is asked of the network about it. `heard(device, what)` is called from zeroconf's thread.
@@ -87,8 +87,8 @@ class Mdns:
         self._loopback = False
         self._zeroconf: Zeroconf | None = None
         self._browser: ServiceBrowser | None = None
-        self._announced: Announcement | None = None
-        self._info: ServiceInfo | None = None
+        self._announced: tuple[Announcement, ...] = ()
+        self._infos: list[ServiceInfo] = []
         self._counts: dict[bytes, tuple[float, int]] = {}
         self._lock = threading.Lock()
 
@@ -102,17 +102,18 @@ class Mdns:
         with self._lock:
             self._stop()
 
-    def announce(self, announcement: Announcement | None) -> None:
-        """Announces this and withdraws what was announced before, in that order; None: falls silent."""
+    def announce(self, *announcements: Announcement) -> None:
+        """Announces these, one for each discovery key in use, and withdraws what was announced before, in that order;
+        none: falls silent."""
         with self._lock:
-            self._announced = announcement
-            before, self._info = self._info, None
+            self._announced = announcements
+            before, self._infos = self._infos, []
             if self._zeroconf is None:
                 return
-            if announcement is not None:
+            for announcement in announcements:
                 self._register(announcement)
-            if before is not None:
-                self._zeroconf.unregister_service(before)
+            for info in before:
+                self._zeroconf.unregister_service(info)
 
     def refresh_interfaces(self) -> bool:
         """Whether the interfaces had changed; if so all is set up anew, since zeroconf joins no later one."""
@@ -135,8 +136,8 @@ class Mdns:
         self._loopback = all(address.is_loopback for address in parsed)
         self._used = wanted
         self._browser = ServiceBrowser(self._zeroconf, SERVICE_TYPE, handlers=[self._changed])
-        if self._announced is not None:
-            self._register(self._announced)
+        for announcement in self._announced:
+            self._register(announcement)
 
     def _stop(self) -> None:
         zeroconf, self._zeroconf = self._zeroconf, None
@@ -144,7 +145,8 @@ class Mdns:
             self._browser.cancel()
         if zeroconf is not None:
             zeroconf.close()
-        self._browser = self._info = None
+        self._browser = None
+        self._infos = []
         self._used = []
 
     def _register(self, announcement: Announcement) -> None:
@@ -159,7 +161,7 @@ class Mdns:
         )
         # Without probing: 64 random bits in the name meet no other, and the second it takes is saved.
         self._zeroconf.register_service(info, cooperating_responders=True)
-        self._info = info
+        self._infos.append(info)
 
     def _changed(
         self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange

@@ -29,18 +29,19 @@ from discovery.mdns import Mdns, local_addresses
 from discovery.rotating_id import SniGate, make, recognise, sni_make
 from discovery.sightings import Address, Attempt, Sightings, Source
 from node.control import MAX_FRAME, SOCKET_FILE, frame, peer_is_us, read_words
+from node.discovery_keys import keys_in_use
 from node.errors import ExitCode, KinringError
-from node.grants import open_discovery_key
 from node.identity import DeviceIdentity, load_or_create, throwaway_leaf
 from node.opening import open_replica, store_errors
 from node.pairing_desk import PairingDesk
 from replication.encoding import decode, encode
 from replication.errors import Refused, RemoteProtocolError
 from replication.evidence import Flood, PeerShowsLess, TwoPlaces, tell
+from replication.log import Version
 from replication.membership import State
 from replication.purge import drop_purged
 from replication.quota import Quota
-from replication.session import PeerHolds, PeerSaved, SyncSession, Took, ValuesTaken
+from replication.session import FrontierTaken, PeerHolds, PeerSaved, SyncSession, Took, ValuesTaken
 from replication.store import StoreError
 from replication.transport import (
     Connections,
@@ -159,10 +160,12 @@ class Node:
         self._frontier_due = Wakeup()
         self._members_shown: Shown | None = None
         self._strangers_shown: Shown | None = None
-        self._heads: tuple[bytes, ...] | None = None
+        self._seen: tuple[tuple[bytes, ...], dict[bytes, Version]] | None = None
         self._state = State()
         self._leaves: dict[bytes, bytes] = {}
         self._discovery_keys: list[bytes] = []
+        self._next_key: dict[bytes, int] = {}
+        """Device to which of the keys it is called by next: one who was away may know the older one alone."""
         self._version = -1
         self.port = 0
         self.desk = PairingDesk(self)
@@ -177,9 +180,11 @@ class Node:
         membership = self.replica.membership()
         bootstrap = self._bootstrap()
         heads = (*membership.heads(), bootstrap.device if bootstrap else b"")
-        if heads == self._heads:
+        # Whether all have said that they have the newest discovery key is news, too.
+        said = self.replica.frontier_versions() if len(self._discovery_keys) > 1 else {}
+        if (heads, said) == self._seen:
             return
-        self._heads = heads
+        self._seen = (heads, said)
         self._state = membership.state()
         devices = {key: device.leaf for key, device in self._state.devices.items() if key != self.identity.id}
         if bootstrap and bootstrap.device not in devices:
@@ -187,7 +192,8 @@ class Node:
         self._leaves = devices
         for gone in self._connections.devices() - set(devices):
             self._connections.drop(gone)
-        self._discovery_keys = self._find_discovery_keys(bootstrap)
+        own = keys_in_use(self.replica, self.identity)
+        self._discovery_keys = own or ([bootstrap.discovery_key] if bootstrap else [])
         self._gate.discovery_keys = self._discovery_keys
         self._members_shown = shown_to_members(self.identity.pem, devices.values())
         self._sightings.set_members(devices)
@@ -198,24 +204,6 @@ class Node:
         for value in self.replica.store.local(BOOTSTRAP).values():
             return Bootstrap(*decode(value))
         return None
-
-    def _find_discovery_keys(self, bootstrap: Bootstrap | None) -> list[bytes]:
-        keys = [bootstrap.discovery_key] if bootstrap else []
-        own = self._state.devices.get(self.identity.id)
-        if own is not None:
-            try:
-                keys.insert(
-                    0,
-                    open_discovery_key(
-                        own.sealed_discovery_key,
-                        family=self._state.family,
-                        device=self.identity.id,
-                        private=self.identity.box,
-                    ),
-                )
-            except Refused:
-                log.warning("the discovery key given to this device does not open")
-        return list(dict.fromkeys(keys))
 
     def _load_addresses(self) -> None:
         for value in self.replica.store.local(ADDRESS).values():
@@ -416,6 +404,8 @@ class Node:
                 self._frontier_due.wake()
             case PeerSaved():
                 self.tell_subscribers("saved", link.device)
+            case FrontierTaken():
+                self.refresh()
             case ValuesTaken():
                 self.wake_peers(but=link)
                 self.tell_subscribers("changed")
@@ -454,7 +444,9 @@ class Node:
         if leaf is None or not self._discovery_keys:
             self._sightings.failed(attempt.device, attempt.address, self.now())
             return
-        sni = sni_make(self._discovery_keys[0], attempt.device, secrets.token_bytes(8))
+        tried = self._next_key.get(attempt.device, 0)
+        key = self._discovery_keys[tried % len(self._discovery_keys)]
+        sni = sni_make(key, attempt.device, secrets.token_bytes(8))
         seconds = max(0.1, (attempt.give_up_at - self.now()) / 1000)
         host, port = attempt.address
         try:
@@ -469,6 +461,7 @@ class Node:
             )
         except Unreachable as error:
             log.debug("no connection to %s: %s", attempt.device.hex()[:8], error.kind)
+            self._next_key[attempt.device] = tried + 1
             self._sightings.failed(attempt.device, attempt.address, self.now())
             self._dial_now.wake()
             return
@@ -506,6 +499,7 @@ class Node:
                         self.identity.id, lambda m: self.identity.sign.sign(m).signature, now_ms()
                     )
                     stated = rows
+                    self.refresh()
                     self.wake_peers()
                     await trio.sleep(FRONTIER_S)
             await self._frontier_due.wait()
@@ -540,11 +534,14 @@ class Node:
         await run(mdns.start)
         announced, rotated = None, -ROTATE_S
         while True:
-            keys = tuple(self._discovery_keys[:1])
+            keys = tuple(self._discovery_keys)
             if keys and (keys != announced or trio.current_time() - rotated >= ROTATE_S):
-                name = make(keys[0], self.identity.id, secrets.token_bytes(8))
-                ours = announcement(name, self.port, interfaces(), secrets.token_bytes, loopback=loopback)
-                await run(partial(mdns.announce, ours))
+                names = [make(key, self.identity.id, secrets.token_bytes(8)) for key in keys]
+                ours = [
+                    announcement(name, self.port, interfaces(), secrets.token_bytes, loopback=loopback)
+                    for name in names
+                ]
+                await run(partial(mdns.announce, *ours))
                 announced, rotated = keys, trio.current_time()
             await trio.sleep(INTERFACES_S)
             if await run(mdns.refresh_interfaces):

@@ -20,8 +20,9 @@ from discovery.invitation import decode as decode_invitation
 from discovery.pairing import Inviter, NewDevice, Transcript, check_transcript, digits, open_offer
 from node.control import Control
 from node.daemon import BOOTSTRAP
+from node.discovery_keys import newest_key
 from node.errors import ExitCode, KinringError
-from node.grants import grant_statement, open_discovery_key, readable, seal_discovery_key
+from node.grants import grant_statement, readable, seal_discovery_key
 from node.identity import DeviceIdentity
 from node.keyholder import SIGN_IN, TRIED_WRAPS, Unlocked, keep_keyholder, tried_wraps, unlock_with_key
 from node.secret_keys import SecretKeys
@@ -140,10 +141,7 @@ def _next(control: Control, wanted: str, seconds: float) -> Any:
 def _offer(host: Host, device: NewDevice) -> bytes:
     """What the new device gets once the digits were right. A blind one gets no person's anything."""
     state = host.replica.state()
-    own = state.devices[host.device.id]
-    discovery_key = open_discovery_key(
-        own.sealed_discovery_key, family=state.family, device=host.device.id, private=host.device.box
-    )
+    discovery_key = newest_key(state, host.device)
     me = host.unlocked.person
     person: list[Any] = []
     if not device.blind:
@@ -167,12 +165,7 @@ def admit_device(host: Host, device: NewDevice, answer: bytes) -> bytes:
         raise Refused("known")
     if held and (keyholder is None or keyholder[0] in state.keyholders):
         return b""
-    discovery_key = open_discovery_key(
-        state.devices[host.device.id].sealed_discovery_key,
-        family=family,
-        device=host.device.id,
-        private=host.device.box,
-    )
+    discovery_key = newest_key(state, host.device)
     granted = seal_discovery_key(discovery_key, family=family, device=device.device, box_key=device.box_key)
     statements: list[list[Any]] = []
     if not held:

@@ -1,8 +1,8 @@
 """Removing devices and people, and what they could have read.
 
-A removal is one entry: who goes, up to where what they wrote counts, and a new key for every vault that the
-remover can read. From then on nothing that is written can be read by who was removed. What they had, they have:
-the exposure list says what to change.
+A removal is one entry: who goes, up to where what they wrote counts, a new key for every vault that the remover can
+read, and, if they are an admin, a new discovery key. From then on nothing that is written can be read by who was
+removed. What they had, they have: the exposure list says what to change.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from node.discovery_keys import new_key_statement
 from node.errors import ExitCode, KinringError
 from node.item import SECRET_FIELDS
 from node.keyholder import Unlocked
@@ -33,6 +34,7 @@ from replication.membership import (
     State,
 )
 from replication.replica import Draft, EntryInfo, Replica
+from replication.state import devices_gone
 
 _HINTS: Final = {
     "a senior falls to two admins together, or to the recovery key":
@@ -111,7 +113,11 @@ def _take_out(
         cuts, until = cuts_of(replica, gone)
         lost = gone | ({state.papers[target].sign_key} if what == A_PERSON and target in state.papers else set())
         epochs, waiting = _new_epochs(state, unlocked, vaults, lost)
-        info = say(replica, unlocked, [statement(cuts), *epochs])
+        devices = devices_gone(state, what, target)
+        more = []
+        if devices and state.role(unlocked.person) == ADMIN and unlocked.keyholder not in gone:
+            more.append(new_key_statement(state, devices, os.urandom(32)))
+        info = say(replica, unlocked, [statement(cuts), *epochs, *more])
     return Removed(info.hash, until, len(epochs), waiting)
 
 
@@ -198,7 +204,7 @@ def say(replica: Replica, unlocked: Unlocked, statements: Sequence[list[Any]]) -
 
 
 def keyholders_gone(state: State, what: int, target: bytes) -> set[bytes]:
-    devices = {target} if what == A_DEVICE else {d for d, v in state.devices.items() if v.owner == target}
+    devices = devices_gone(state, what, target)
     # Those of devices removed earlier too: a person's removal cuts their logs again, at its own heads.
     known = [*state.keyholders.items(), *state.former.items()]
     return {key for key, holder in known if holder.person == target or holder.device in devices}

@@ -219,16 +219,21 @@ def unlock(call: Call) -> None:
     Later calls take the handle from the environment variable KINRING_HANDLE, or from --handle-file, into
     which unlock writes it when that is given. `kinring lock` ends it at once.
     """
+    import secrets
+
+    from node.discovery_keys import renewal
     from node.folders import write_private
     from node.handles import create
     from node.housekeeping import tidy
     from node.passwords import forget_old_wraps
-    from node.people import introduce
+    from node.people import introduce, say
 
     unlocked = call.unlock_with_password()
     vaults = call.vaults_of(unlocked)
     vaults.grant_missing()
     forget_old_wraps(call.replica(), unlocked)
+    if more := renewal(call.replica().membership(), unlocked.person, secrets.token_bytes):
+        say(call.replica(), unlocked, more)
     introduce(call.replica(), unlocked, vaults, host_name())
     tidy(call.replica(), unlocked, vaults, int(time.time() * 1000))
     now = time.time()

@@ -72,12 +72,29 @@ def test_two_devices_find_one_another_and_follow_a_new_name():
         second = ours(ANNA, ["127.0.0.1"], port=4712)
         anna.announce(second)
         assert until(heard, lambda device, what: what.instance == second.instance).port == 4712
-        anna.announce(None)
+        anna.announce()
         anna.stop(); ben.stop(); ben.stop()
         assert threading.active_count() == 1, threading.enumerate()
         print("found")
     """)
     assert out == "found\n"
+
+
+def test_a_device_is_found_by_each_of_the_keys_in_use():
+    out = in_namespace("""
+        anna, _ = listener([BEN], LO)
+        ben, heard = listener([ANNA], LO)
+        names = [ours(ANNA, ["127.0.0.1"], port=port) for port in (4711, 4712)]
+        anna.start()
+        anna.announce(*names)
+        ben.start()
+        left = {one.instance for one in names}
+        while left:
+            left.discard(until(heard, lambda device, what: device == ANNA).instance)
+        anna.stop(); ben.stop()
+        print("both")
+    """)
+    assert out == "both\n"
 
 
 def test_what_is_on_the_wire_names_nothing():

@@ -124,3 +124,21 @@ def test_a_typed_address_where_nobody_is_yet_is_tried_again(trio_of: Three):
     until(lambda: laptop.reads(item, "password"), "the typed address was given up")
     listed = desktop.run("peers").json
     assert {peer["device_id"]: peer["connected"] for peer in listed}[laptop.id.hex()]
+
+
+def test_who_was_away_while_a_device_was_removed_is_called_by_the_older_key(trio_of: Three):
+    laptop, desktop, third = trio_of
+    laptop.up()
+    gone = laptop.run("remove-device", "--device-id", third.id.hex(), "--yes", KINRING_HANDLE=laptop.handle())
+    assert gone.code == 0, gone.err
+    desktop.up()  # it knows the older discovery key alone, and not where the laptop is
+    laptop.meets(desktop)
+    item = laptop.save(label="Bank", password="new")
+    until(lambda: desktop.reads(item, "password"), "the one who was away was not reached")
+    until(lambda: third.id not in desktop.replica.state().devices, "it did not hear of the removal")
+    desktop.kill()
+    laptop.kill()
+    desktop.up()
+    laptop.up()
+    back = desktop.save(label="Bank", password="once more")
+    until(lambda: laptop.reads(back, "password"), "they lost one another")
