@@ -276,8 +276,10 @@ class SectorDisk(Disk):
         with self._looking() as connection:
             return {digest for (digest,) in connection.execute("SELECT hash FROM entries")}
 
-    def open(self, random_bytes: Callable[[int], bytes], mark: bytes) -> CountedReplica:
-        replica = CountedReplica.open(self.path, random_bytes=random_bytes, mark=mark, vfs=VFS)
+    def open(
+        self, random_bytes: Callable[[int], bytes], mark: bytes, program: type[CountedReplica] = CountedReplica
+    ) -> CountedReplica:
+        replica = program.open(self.path, random_bytes=random_bytes, mark=mark, vfs=VFS)
         assert isinstance(replica, CountedReplica)
         return replica
 

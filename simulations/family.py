@@ -72,11 +72,8 @@ class Said:
     entry: bytes
     index: int
     author: bytes
+    kind: int
     body: list[Any]
-
-    @property
-    def kind(self) -> int:
-        return int(self.body[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +122,8 @@ class Family:
     """Of keys."""
     floors: set[tuple[bytes, bytes]] = field(default_factory=set)
     """(Vault, dot) that count whatever is cut."""
-    purged: set[tuple[bytes, bytes]] = field(default_factory=set)
+    purged: dict[tuple[bytes, bytes], list[list[bytes]]] = field(default_factory=dict)
+    """(Vault, dot) to the floors by which it may go."""
     taken: set[bytes] = field(default_factory=set)
     removed: set[bytes] = field(default_factory=set)
     dead: frozenset[bytes] = frozenset()
@@ -156,7 +154,7 @@ class Record:
         self.written[digest] = written
         if written.statements and digest not in self.powerless:
             pairs = enumerate(zip(written.names, written.statements, strict=True))
-            self._said[digest] = [Said(name, digest, at, written.author, body) for at, (name, body) in pairs]
+            self._said[digest] = [Said(name, digest, at, written.author, body[0], body) for at, (name, body) in pairs]
 
     def lose(self, digest: bytes) -> None:
         """It stood on one disk only, which is gone."""
@@ -392,6 +390,8 @@ class _Fold:
         self.said = said
         self.facts = {one.name: record.facts(one) for one in said}
         self.joined = [found for one in said if (found := bound(one))]
+        self.replaced = {one.name: self._replaced(one) for one in said if one.kind == PAPER}
+        self.proposal = {one.name: p for one in said if one.kind == APPROVE for p in said if p.name == one.body[1]}
         self.takes = [one for one in said if self._takes(one)]
         self.hits = {one.name: self._hit_by(one) for one in self.takes}
         self.settled: dict[tuple[bytes, ...], Family] = {}
@@ -408,7 +408,7 @@ class _Fold:
 
     def _takes(self, one: Said) -> bool:
         if one.kind == PAPER:
-            return bool(self._replaced(one))
+            return bool(self.replaced[one.name])
         return one.kind in (REMOVE, APPROVE, RECOVER) or self.facts[one.name].moves < 0
 
     def _replaced(self, one: Said) -> set[bytes]:
@@ -442,22 +442,20 @@ class _Fold:
     def _reaches(self, removal: Said, one: Said) -> bool:
         facts = self.facts[one.name]
         if removal.kind == PAPER:
-            return facts.paper and facts.person == removal.body[1] and one.author in self._replaced(removal)
+            return facts.paper and facts.person == removal.body[1] and one.author in self.replaced[removal.name]
         if removal.kind in (ROLE, REVOKE):
             vault, person = self._target(removal)
-            authors = [facts.person, *self._proposer(one)]
+            proposal = self.proposal.get(one.name)
+            authors = [facts.person, self.facts[proposal.name].person if proposal else b""]
             concerned = facts.admin if not vault else facts.vault == vault and facts.right > value_of(removal)
             concerned = concerned and person in authors and not facts.paper
             return concerned and not any(self._saw(one, back) for back in self._given_back(removal))
         if facts.paper:
             return (A_PERSON, facts.person) in named(removal, self.said)
-        proposers = {p.author for p in self.said if one.kind == APPROVE and p.name == one.body[1]}
         if removal.kind == RECOVER and one.kind == RECOVER and one.author == removal.author:
             return True
-        return bool({one.author, *proposers} & self.hits[removal.name])
-
-    def _proposer(self, one: Said) -> list[bytes]:
-        return [self.facts[p.name].person for p in self.said if one.kind == APPROVE and p.name == one.body[1]]
+        hits, proposal = self.hits[removal.name], self.proposal.get(one.name)
+        return one.author in hits or bool(proposal and proposal.author in hits)
 
     def _leaves(self, removal: Said) -> bool:
         if removal.kind in (ROLE, REVOKE):
@@ -557,7 +555,8 @@ class _Fold:
             family.taken |= self._below(body[2])
         elif one.kind == PURGE:
             family.floors |= {(body[1], dot) for _, floor in body[2] for dot in floor}
-            family.purged |= {(body[1], dot) for dot, _ in body[2]}
+            for dot, floor in body[2]:
+                family.purged.setdefault((body[1], dot), []).append(floor)
         family.recovery = gives_recovery(one) or family.recovery
         if joined := bound(one):
             family.holders.setdefault(joined[0], joined[1:])

@@ -33,9 +33,9 @@ from node.item import (
     writes_for_change,
     writes_for_new,
 )  # fmt: skip
-from node.sealing import Opener, Place, Sealer, Unopened, VaultKeys, target
+from node.sealing import Opener, Place, Sealer, Unopened, Value, VaultKeys, target
 from replication.encoding import encode
-from replication.entry import Op, make_dot
+from replication.entry import OPS, Header, Op, body_root, make_dot, sign_entry, to_wire
 from replication.membership import (
     A_PERSON,
     ADMIN,
@@ -53,6 +53,7 @@ from replication.membership import (
     PERMIT,
     PERSON,
     PROPOSE,
+    PURGE,
     READER,
     READS,
     RECOVER,
@@ -80,8 +81,16 @@ RandomBytes = Callable[[int], bytes]
 CANARY: Final = "kanarienvogel"
 """Stands in every value that a person writes: it must be nowhere but inside seals."""
 FIELDS: Final = ("label", "password", "notes", "website_url")
+NEW_KIND: Final = 9
 TAG_NAMES: Final = tuple(f"{CANARY} {name}" for name in ("home", "work", "school"))
 FORM_NAMES: Final = tuple(f"{CANARY} {name}" for name in ("pin", "puk"))
+
+
+_PLACES: Final = (
+    (BASE, ""), (STATE, ""), (ROSTER, ""), *((name, "") for name in FIELDS),
+    *((TAGS, tag) for tag in TAG_NAMES), *((FORM, name) for name in FORM_NAMES),
+)  # fmt: skip
+"""Every place in a record that anything is written at."""
 
 
 @contextmanager
@@ -178,6 +187,8 @@ class Meant:
     name: str
     member: str
     value: Any
+    copies: bytes = b""
+    """The dot of which it is another ciphertext."""
     shown: bool = True
     """False: it lies about its place or key, and no reader may show it."""
 
@@ -415,16 +426,29 @@ class Desk:
         return self._openers[entry]
 
     def _open(self, op: StoredOp) -> tuple[bytes, Opened] | None:
-        opener = self._opener(op.entry)
-        if opener is None or op.sealed is None:
-            return None
+        """What an op says: by its first ciphertext, or where that is not here by the fullest of its copies."""
         info = self.replica.info(op.entry)
+        dot = make_dot(info.hash, op.index)
+        value = self._open_copy(dot) if op.missing else self._open_first(op)
+        if value is None:
+            return None
+        return value.record, Opened(dot, info.author, info.wall_time, value.name, value.member, value.value)
+
+    def _open_first(self, op: StoredOp) -> Value | None:
+        opener = self._opener(op.entry)
+        if opener is None or not op.sealed:
+            return None
         try:
-            value = opener.open(op.index, op.target, op.sealed)
+            return opener.open(op.index, op.target, op.sealed)
         except Unopened:
             return None
-        dot = make_dot(info.hash, op.index)
-        return value.record, Opened(dot, info.author, info.wall_time, value.name, value.member, value.value)
+
+    def _open_copy(self, dot: bytes) -> Value | None:
+        opened = [
+            (len(value.value) if value.name == BASE else 0, make_dot(self.replica.info(op.entry).hash, op.index), value)
+            for op in self.replica.copies_of(dot) if (value := self._open_first(op))
+        ]  # fmt: skip
+        return max(opened, key=lambda one: one[:2])[2] if opened else None
 
     def opens(self, op: StoredOp, index: int | None = None, at: bytes = b"", further: int = 0) -> bool:
         """Whether a ciphertext is one of this index and target, in the entry so much further on in its log."""
@@ -461,9 +485,7 @@ class Desk:
     def lookup(self, vault: bytes, record: bytes) -> list[Opened]:
         """What reads in one record, found by its targets alone."""
         self.state()
-        places = [(BASE, ""), (STATE, ""), (ROSTER, ""), *((name, "") for name in FIELDS)]
-        places += [(TAGS, tag) for tag in TAG_NAMES] + [(FORM, name) for name in FORM_NAMES]
-        targets = [self.target_of(vault, record, *place) for place in places]
+        targets = [self.target_of(vault, record, *place) for place in _PLACES]
         found = (self._open(op) for op in self.replica.ops_at(vault, targets))
         return [one[1] for one in found if one and one[0] == record]
 
@@ -481,11 +503,13 @@ class Desk:
 
     def write(
         self, vault: bytes, writes: Sequence[tuple[bytes, Write]], *, fresh: bool = False, hostile: str = "",
-        names: Sequence[bytes] = (), elsewhere: bytes = b"", stale: bytes | None = None,
+        names: Sequence[bytes] = (), elsewhere: bytes = b"", stale: bytes | None = None, copies: Sequence[bytes] = (),
+        empties: bool = False, newer: bool = False,
     ) -> EntryInfo:  # fmt: skip
         """Append one entry. `hostile`: `place` seals for the record `elsewhere`, `commitment` lies about the
         key, `right` does not ask for it, `stale` writes under the epoch `stale` though a removed one has its key.
-        `names`: dots to name beside the live ones."""
+        `names`: dots to name beside the live ones. `copies`: of each write the dot that it is another ciphertext of.
+        `empties`: without values. `newer`: in the next version."""
         now = self.clock()
 
         def make(position: Position) -> Draft:
@@ -495,14 +519,15 @@ class Desk:
             place = Place(position.family, vault, epoch, held.suite, position.log, position.seq)
             sealer = Sealer(keys, place, self.random_bytes)
             ops, meant = [], []
-            for record, write in writes:
+            for number, (record, write) in enumerate(writes):
+                copied = copies[number] if copies else b""
                 said = elsewhere if hostile == "place" else record
                 at = target(keys.target_key, record, write.name, write.member or None)
-                replaces = tuple(sorted({*(() if fresh else self._replaceable(vault, at)), *names}))
-                sealed = sealer.seal(at, said, write.name, write.member, write.value)
-                ops.append(Op(at, replaces, sealed))
-                shown = hostile not in ("place", "commitment")
-                meant.append(Meant(at, replaces, record, write.name, write.member, write.value, shown))
+                replaces = tuple(sorted({*(() if fresh or copied else self._replaceable(vault, at)), *names}))
+                sealed = None if empties else sealer.seal(at, said, write.name, write.member, write.value)
+                ops.append(Op(at, replaces, sealed, copied))
+                shown = hostile not in ("place", "commitment") and not empties
+                meant.append(Meant(at, replaces, record, write.name, write.member, write.value, copied, shown))
             commitment = self.random_bytes(32) if hostile == "commitment" else sealer.commitment
             self.noted(
                 sealer.salt + commitment, Attempt(vault, tuple(meant), hostile not in ("right", "stale"), max(0, now))
@@ -514,7 +539,33 @@ class Desk:
             if hostile not in ("right", "stale") and self.state().writable_epoch(vault) is None:
                 self.new_epoch(vault)
                 self.state()
+            if newer:
+                return self._append_newer(make, now)
             return self.replica.append(self.holder.id, self.holder.signs, make, now)
+
+    def _append_newer(self, make: Callable[[Position], Draft], now: int) -> EntryInfo:
+        """What a newer program appends: the next version of an entry, with a part more in its header."""
+        replica, me = self.replica, self.holder.id
+        log, _, _, seq, previous, before = replica._own_log(me, b"")  # noqa: SLF001  as the newer program will
+        membership = replica.membership()
+        frontier = membership.frontier_for(me, before or ())
+        state = membership.state_at(frontier)
+        draft = make(Position(state.family, me, log, seq, frontier, state, replica.live_dots))
+        header = Header(
+            state.family, me, log, seq, previous, OPS if draft.ops else NEW_KIND, draft.vault, draft.epoch, draft.suite,
+            frontier, max(0, now), draft.salt, draft.commitment, len(draft.ops or draft.statements),
+            body_root(draft.ops, draft.statements), 2, ("something new",),
+        )  # fmt: skip
+        entry = sign_entry(header, draft.ops, draft.statements, self.holder.signs)
+        refused = replica.ingest([to_wire(entry, before)]).refused
+        if refused is not None:
+            raise refused
+        return replica.info(replica.last_id())
+
+    def say_newer(self, statement: list[Any]) -> EntryInfo:
+        """An entry of a kind that nobody understands yet."""
+        with self.replica.transaction():
+            return self._append_newer(lambda _: Draft(statements=(statement,)), self.clock())
 
     def _replaceable(self, vault: bytes, at: bytes) -> list[bytes]:
         return [
@@ -550,6 +601,45 @@ class Desk:
     def delete(self, vault: bytes, record: bytes) -> EntryInfo:
         seen = sorted(op.dot for op in self.lookup(vault, record) if op.name not in (STATE, ROSTER))
         return self.write(vault, [(record, Write(STATE, "", ["deleted", seen]))])
+
+    def empty(self, vault: bytes, record: bytes) -> EntryInfo | None:
+        """Nothing is left of a record but that something was there."""
+        ops = self.lookup(vault, record)
+        places = sorted({(op.name, op.member) for op in ops})
+        writes = [(record, Write(name, member, None)) for name, member in places]
+        return self.write(vault, writes, empties=True) if writes else None
+
+    def seal_again(self, vault: bytes, record: bytes) -> EntryInfo | None:
+        """Copies of what shows in a record, under the key that is written under now."""
+        ops = self.lookup(vault, record)
+        writes = [(record, Write(op.name, op.member, op.value)) for op in ops]
+        return self.write(vault, writes, copies=[op.dot for op in ops]) if ops else None
+
+    def thin(self, vault: bytes, record: bytes) -> list[EntryInfo | None]:
+        """Take away from a record's base what was written over since, and purge the whole base."""
+        ops = self.lookup(vault, record)
+        bases = [op for op in ops if op.name == BASE]
+        over = {op.name: op.dot for op in ops if op.name in FIELDS}
+        if len(bases) != 1 or not over.keys() & bases[0].value.keys():
+            return []
+        base = bases[0]
+        over = {name: dot for name, dot in over.items() if name in base.value}
+        kept = {name: value for name, value in base.value.items() if name not in over}
+        copy = self.write(vault, [(record, Write(BASE, "", kept))], copies=[base.dot])
+        floor = sorted([make_dot(copy.hash, 0), *over.values()])
+        return [copy, self.say([[PURGE, vault, [[base.dot, floor]]]])]
+
+    def purge(self, vault: bytes, record: bytes) -> EntryInfo | None:
+        """Destroy for good what was replaced in a record."""
+        self.state()
+        targets = [self.target_of(vault, record, *place) for place in _PLACES]
+        items: dict[bytes, bytes] = {}
+        for op in self.replica.ops_at(vault, targets, live=False):
+            for dot in op.replaces:
+                if self.replica.op_of(dot) is not None:
+                    items[dot] = make_dot(self.replica.info(op.entry).hash, op.index)
+        pairs = [[dot, [items[dot]]] for dot in sorted(items)]
+        return self.say([[PURGE, vault, pairs]] if pairs else [])
 
     def restore(self, vault: bytes, record: bytes) -> EntryInfo:
         self.state()

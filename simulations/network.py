@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from replication.encoding import decode, encode
+from replication.entry import OPS
 from replication.errors import RemoteProtocolError
+from replication.evidence import Flood, PeerShowsLess, TwoPlaces, tell
+from replication.membership import UNLOCK
 from replication.messages import ENTRIES, FRONTIERS
 from replication.session import PeerSaved, SessionState, SyncSession, Took
 from replication.store import StoreError
@@ -49,7 +53,10 @@ class Connection:
     def __init__(self, world: World, a: Device, b: Device, *, delay: int, bytes_per_ms: int) -> None:
         self.world = world
         self.ends = (a, b)
-        self.sessions = tuple(SyncSession(end.node, world.time.now) for end in (a, b))
+        self.sessions = tuple(
+            SyncSession(end.node, world.time.now, peer=other.identity.id, quota=end.quota)
+            for end, other in ((a, b), (b, a))
+        )
         self.delay = delay
         self.bytes_per_ms = bytes_per_ms
         self.open = True
@@ -97,7 +104,9 @@ class Connection:
         arrived = [message]
         if self.tamper is not None:
             arrived = self.tamper(message)
-            self.tampered = self.tampered or arrived != [message]
+            if arrived != [message]:
+                self.tampered = True
+                self.world.suspect |= {end.identity.id for end in self.ends}
         for data in arrived:
             leaves = max(self._arrives[side], self.world.time.now + self.delay)
             self._arrives[side] = leaves + len(data) // self.bytes_per_ms
@@ -128,6 +137,10 @@ class Connection:
         self.world.trace("message", device.name, data)
         try:
             events = self.sessions[side].receive_message(data, self.world.time.now)
+            for event in events:
+                if isinstance(event, PeerShowsLess | TwoPlaces | Flood):
+                    self.world.trace("finds", device.name, type(event).__name__)
+                    tell(device.node, event, max(0, self.world.clock(device)))
             self.pump(side)
         except RemoteProtocolError as error:
             self.world.trace("refused", device.name, error.kind)
@@ -239,6 +252,29 @@ def without_log(log: bytes) -> Tamper:
     return tamper
 
 
+def strips(random: Random) -> Tamper:
+    """A peer that hands on entries without their values."""
+
+    def tamper(message: bytes) -> list[bytes]:
+        wires = _wires(message)
+        if wires is None:
+            return [message]
+        return [encode([ENTRIES, [without_values(wire) if random.random() < 0.7 else wire for wire in wires]])]
+
+    return tamper
+
+
+def without_values(wire: bytes) -> bytes:
+    """An entry with the hashes of its values, and of unlock wraps, in their place."""
+    value = decode(wire, limit=1 << 22)
+    for item in value[-1]:
+        at = range(2, 3) if value[4] == OPS else range(2, len(item) if item[0] == UNLOCK else 0)
+        for part in at:
+            if type(item[part]) is bytes:
+                item[part] = [hashlib.sha256(item[part]).digest()]
+    return encode(value)
+
+
 def disorders(random: Random) -> Tamper:
     """Entries in another order, and twice."""
 
@@ -304,4 +340,5 @@ def babbles(random: Random) -> Tamper:
 
 ATTACKERS = (
     flips, flips_in_entries, withholds, withholds, withholds, disorders, repeats, swaps, babbles, forges_frontiers,
+    strips, strips,
 )  # fmt: skip

@@ -91,6 +91,12 @@ class CountedReplica(Replica):
         return int(self.store.row("SELECT count(*) FROM entries")[0])
 
 
+class NewerReplica(CountedReplica):
+    """A program that understands the next version, too."""
+
+    understood = 2
+
+
 class Disk:
     """A store's bytes, which outlive its processes. On this one whatever was written is safe."""
 
@@ -115,8 +121,10 @@ class Disk:
         """The entries that are committed."""
         return {digest for (digest,) in self._keeper.execute("SELECT hash FROM entries")}
 
-    def open(self, random_bytes: Callable[[int], bytes], mark: bytes) -> CountedReplica:
-        replica = CountedReplica.open(self.path, random_bytes=random_bytes, mark=mark)
+    def open(
+        self, random_bytes: Callable[[int], bytes], mark: bytes, program: type[CountedReplica] = CountedReplica
+    ) -> CountedReplica:
+        replica = program.open(self.path, random_bytes=random_bytes, mark=mark)
         assert isinstance(replica, CountedReplica)
         return replica
 

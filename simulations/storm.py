@@ -34,6 +34,16 @@ from simulations.quarrels import (
     stolen_kit,
 )
 from simulations.store import SimulatedStore
+from simulations.upkeep import (
+    anything,
+    empty,
+    housekeep,
+    newer,
+    purge,
+    purges_what_is_live,
+    seal_again,
+    update,
+)
 from simulations.world import YEAR, Device, Snapshot, World, unheard
 
 STEPS: Final = 130
@@ -151,16 +161,6 @@ def _apart(world: World) -> None:
             world.trace("apart", a.name, b.name)
 
 
-def _anything(world: World, desk: Desk) -> tuple[bytes, bytes] | None:
-    """A vault this person may write, and a record that shows there."""
-    vaults = [vault for vault in desk.writable() if world.records.get(vault)]
-    if not vaults:
-        return None
-    vault = world.random.choice(vaults)
-    record = world.random.choice(world.records[vault][-4:])
-    return (vault, record) if desk.shows(vault, record) else None
-
-
 def _create(world: World) -> None:
     if (who := anyone(world)) and (vaults := who[1].writable()):
         world.create(*who, world.random.choice(vaults), world.random.choice((1, 1, 1, 2, 5)))
@@ -168,7 +168,7 @@ def _create(world: World) -> None:
 
 def _change(world: World) -> None:
     who = anyone(world)
-    if who is None or (what := _anything(world, who[1])) is None:
+    if who is None or (what := anything(world, who[1])) is None:
         return
     kind = world.random.random()
     if kind < 0.65:
@@ -182,7 +182,7 @@ def _change(world: World) -> None:
 
 
 def _delete(world: World) -> None:
-    if (who := anyone(world)) and (what := _anything(world, who[1])):
+    if (who := anyone(world)) and (what := anything(world, who[1])):
         device, desk = who
         if desk.item(*what).deleted:
             world.act(device, "restore", lambda: [desk.restore(*what)])
@@ -353,7 +353,7 @@ def _hostile(world: World) -> None:
 
 def names_what_is_not_theirs(world: World, device: Device, desk: Desk) -> None:
     """A write that claims to replace other fields of other records in other vaults."""
-    what = _anything(world, desk)
+    what = anything(world, desk)
     if what is None:
         return
     vault, record = what
@@ -367,7 +367,7 @@ def names_what_is_not_theirs(world: World, device: Device, desk: Desk) -> None:
 
 def lies_about_place(world: World, device: Device, desk: Desk) -> None:
     """A value sealed for another record than the one whose target it stands at; or under no key of theirs."""
-    what = _anything(world, desk)
+    what = anything(world, desk)
     if what is None:
         return
     vault, record = what
@@ -452,6 +452,7 @@ def un_hears(world: World, device: Device, desk: Desk) -> None:
 _CRIMES: Final = (
     names_what_is_not_theirs, names_what_is_not_theirs, lies_about_place, lies_about_place,
     writes_without_right, writes_without_right, takes_right, un_hears, stale_key, proves_nothing, backdates, backdates,
+    purges_what_is_live,
 )  # fmt: skip
 
 _DEEDS: Final[tuple[tuple[Callable[[World], None], int], ...]] = (
@@ -460,4 +461,5 @@ _DEEDS: Final[tuple[tuple[Callable[[World], None], int], ...]] = (
     (_hostile, 14), (remove, 3), (_take_in, 3), (_partition, 2), (_clog, 3),
     (role, 3), (revoke, 3), (propose, 2), (approve, 3), (by_paper, 1), (by_recovery, 1), (new_paper, 1),
     (new_discovery, 1), (password, 1), (stolen_kit, 1),
+    (empty, 2), (seal_again, 2), (purge, 4), (housekeep, 3), (update, 1), (newer, 3),
 )  # fmt: skip

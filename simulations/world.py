@@ -10,14 +10,16 @@ from random import Random
 from typing import Any, Final
 
 from node.item import FORM, TAGS
-from replication.entry import STATEMENTS, Header, body_root, sign_entry, to_wire
+from replication.entry import STATEMENTS, Header, body_root, make_dot, sign_entry, to_wire
+from replication.purge import WAITING_MS, drop_purged
+from replication.quota import Quota
 from replication.replica import EntryInfo
 from replication.store import StoreError
 from simulations.disk import SectorDisk
 from simulations.household import CANARY, FORM_NAMES, TAG_NAMES, Desk, Holder, Identity, Safe
 from simulations.network import Connection, Timeline
 from simulations.oracle import Oracle, check, check_durable, demand
-from simulations.store import CountedReplica, Crash, Disk, SimulatedStore, Violation
+from simulations.store import CountedReplica, Crash, Disk, NewerReplica, SimulatedStore, Violation
 
 EPOCH_2026: Final = 1_767_225_600_000
 YEAR: Final = 365 * 86_400_000
@@ -42,10 +44,15 @@ class Device:
     up: bool = False
     drawer: bool = False
     """Not to be had before the calm."""
+    updated: bool = False
+    """Whether its program understands the next version."""
     admission: bytes = b""
     """The entry that admitted it."""
     promised: set[bytes] = field(default_factory=set)
     """Entries that this device acknowledged, to its people or to a peer."""
+    due: dict[bytes, int] = field(default_factory=dict)
+    """Dot to the earliest time, by its clock, at which it was seen to hold the purge."""
+    quota: Quota = field(default_factory=Quota)
     desks: list[Desk] = field(default_factory=list)
     node: CountedReplica = field(init=False)
     page: CountedReplica = field(init=False)
@@ -95,6 +102,8 @@ class World:
         self.may_fork: set[bytes] = set()
         self.put_back: set[bytes] = set()
         """Who lost what they wrote last: if someone has it who was removed since, nobody gets it."""
+        self.suspect: set[bytes] = set()
+        """Devices that were put back, copied, or spoke through an attacker: an alarm about them is no mistake."""
         self.in_flight = 0
         self.leaked = False
         self.events = 0
@@ -149,9 +158,10 @@ class World:
     # Devices
 
     def add(self, name: str, identity: Identity, holders: list[Holder], *, content: bytes | None = None,
-            mark: bytes | None = None, family: bytes | None = None) -> Device:  # fmt: skip
+            mark: bytes | None = None, family: bytes | None = None, updated: bool = False) -> Device:  # fmt: skip
         mark = self.random.randbytes(16) if mark is None else mark
         device = Device(name, identity, holders, self._disk(content), mark, self._offset())
+        device.updated = updated
         self.devices.append(device)
         self._open(device)
         if family is not None:
@@ -173,8 +183,9 @@ class World:
         return EPOCH_2026 + self.time.now + device.clock_offset
 
     def _open(self, device: Device) -> None:
-        device.node = device.disk.open(self.randbytes, device.mark)
-        device.page = device.disk.open(self.randbytes, device.mark) if device.holders else device.node
+        program = NewerReplica if device.updated else CountedReplica
+        device.node = device.disk.open(self.randbytes, device.mark, program)
+        device.page = device.disk.open(self.randbytes, device.mark, program) if device.holders else device.node
         device.desks = [
             Desk(device.page, holder, self.randbytes, lambda: self.clock(device), self.oracle.note)
             for holder in device.holders
@@ -264,6 +275,7 @@ class World:
             self._close(device)
         self.trace("restore", device.name, str(known))
         self.put_back |= {holder.id for holder in device.holders}
+        self.suspect.add(device.identity.id)
         old = device.disk
         device.disk = self._disk(snapshot.content)
         device.promised = device.disk.hashes()
@@ -300,7 +312,10 @@ class World:
         if not known:
             self.may_fork |= {*(holder.id for holder in source.holders), *self.safe.kits, *self.safe.recovery}
         mark = None if known else source.mark
-        twin = self.add(source.name + "'", source.identity, source.holders, content=snapshot.content, mark=mark)
+        self.suspect.add(source.identity.id)
+        twin = self.add(source.name + "'", source.identity, source.holders, content=snapshot.content, mark=mark,
+                        updated=source.updated)  # fmt: skip
+        twin.due = dict(source.due)
         twin.admission = source.admission
         return twin
 
@@ -471,6 +486,47 @@ class World:
 
         self.act(device, "sign", action)
 
+    def update(self, device: Device) -> None:
+        """It gets a newer program."""
+        if not device.updated:
+            self.trace("update", device.name)
+            device.updated = True
+            if device.up:
+                self.reopen(device)
+
+    def housekeep(self, device: Device) -> None:
+        """Drop what was purged and is due. Nothing goes that is live, that a device may still show, or too early."""
+        now, held = self.clock(device), device.disk.hashes()
+        family = self.oracle.family(held)
+        for _, dot in family.purged:
+            device.due[dot] = min(device.due.get(dot, now), now)
+        before = _values(device.node)
+
+        def action() -> list[EntryInfo | None]:
+            drop_purged(device.node, now)
+            return []
+
+        self.act(device, "housekeep", action)
+        gone = before - _values(device.node) if device.up else set()
+        if not gone:
+            return
+        self.trace("dropped", device.name, str(len(gone)))
+        live = self.oracle.live(held)
+        for vault, dot in sorted(gone):
+            demand("kept", (vault, dot) in family.purged, "a value was dropped that nobody purged")
+            demand("kept", now - device.due[dot] >= WAITING_MS, "a value was dropped before its time")
+            copied = any(not copy.missing for copy in device.node.copies_of(dot))
+            demand("kept", dot not in live or copied, "a value was dropped that is live")
+            floors = family.purged[vault, dot]
+            stable = any(self._stable(device, floor) for floor in floors)
+            demand("kept", stable, "a value was dropped that some may show")
+
+    def _stable(self, device: Device, floor: list[bytes]) -> bool:
+        """Whether everyone has what came in its place; of who was put back nobody can tell."""
+        here = self.oracle.family(device.disk.hashes()).devices
+        others = [other for other in self.devices if other.identity.id in here.keys() - self.suspect]
+        return all({dot[:16] for dot in floor} <= {digest[:16] for digest in other.disk.hashes()} for other in others)
+
     # The calm
 
     def quiet(self) -> bool:
@@ -521,22 +577,46 @@ class World:
                 store.fuse = None
             device.disk.calm()
             self.restart(device)
+        for device in self.devices:
+            self.update(device)
         self.run_until_quiet(mesh)
         for device, desk in [*self.desks(), *self.desks()]:  # twice: who was handed a key may hand it on
             if desk.holder.id in desk.state().keyholders:
                 self.act(device, "hand on", lambda desk=desk: [desk.grant_missing()])  # type: ignore[misc]
                 self.run_until_quiet(mesh)
+        self._month_passes(mesh)
         # A device that has nothing yet, from one peer alone: built anew, the same state.
-        late = self.add("late", Identity.make(self.randbytes), [], family=self.devices[0].node.family)
+        late = self.add("late", Identity.make(self.randbytes), [], family=self.devices[0].node.family,
+                        updated=True)  # fmt: skip
         self.connect(self.random.choice(self.remaining()[:-1]), late)
         self.run_until_quiet(lambda: None)
         check(self)
+
+    def _month_passes(self, mesh: Callable[[], None]) -> None:
+        """All say what they hold, and what is due by then goes."""
+        if not self.oracle.purges():
+            return
+        for device in self.devices:
+            self.sign(device)
+        self.run_until_quiet(mesh)
+        for _ in range(2):
+            for device in self.devices:
+                self.housekeep(device)
+                device.clock_offset += WAITING_MS + 1
 
     def close(self) -> None:
         for device in self.devices:
             if device.up:
                 self._close(device)
             device.disk.discard()
+
+
+def _values(replica: CountedReplica) -> set[tuple[bytes, bytes]]:
+    """(Vault, dot) of the values that are here."""
+    rows = replica.store.rows(
+        "SELECT vault, hash, ops.id % 1024 FROM ops JOIN entries ON entries.id = ops.id / 1024 WHERE length(sealed) > 0"
+    )
+    return {(vault, make_dot(digest, index)) for vault, digest, index in rows}
 
 
 def _is_dead(device: Device) -> bool:

@@ -111,7 +111,7 @@ def test_numbers_of_deeds_are_written_short_and_read_back():
 
 
 def test_a_large_family_is_among_the_seeds():
-    sizes = [run(seed).devices for seed in range(100, 110)]
+    sizes = [run(seed).devices for seed in range(8, 20)]
     assert min(sizes) <= 4
     assert max(sizes) >= 12
 
