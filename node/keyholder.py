@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from nacl.public import PrivateKey
+from nacl.exceptions import CryptoError
+from nacl.public import PrivateKey, SealedBox
 from nacl.signing import SigningKey
 
 from node.errors import ExitCode, KinringError
@@ -40,6 +41,8 @@ RandomBytes = Callable[[int], bytes]
 SIGN_IN: Final = "sign-in"
 EARLIER: Final = "earlier-unlock-keys"
 """For what the earlier unlock keys are wrapped under a new one."""
+USED: Final = "unlock-keys"
+"""What the store keeps for itself: keyholder to the unlock keys that have opened it, sealed to it."""
 TRIED_WRAPS: Final = 4
 """The newest unlock wraps of a person that a password is tried on."""
 
@@ -109,8 +112,8 @@ def unlock(
             ExitCode.NOT_FOUND,
         )
     secret_key = secrets.load(person) if pepper is None else secret_key_from_pepper(pepper, person)
-    _, key = open_wrap(replica, person, password, secret_key)
-    return keep_newest(replica, unlock_with_key(replica, person, key))
+    found, key = open_wrap(replica, person, password, secret_key)
+    return keep_newest(replica, unlock_with_key(replica, person, key), found.hash)
 
 
 def open_wrap(replica: Replica, person: bytes, password: str, secret_key: bytes) -> tuple[Unlock, bytes]:
@@ -170,10 +173,19 @@ def _open_any(wraps: list[bytes], keys: list[bytes], keyholder: bytes) -> bytes 
     return None
 
 
-def keep_newest(replica: Replica, unlocked: Unlocked) -> Unlocked:
+def keep_newest(replica: Replica, unlocked: Unlocked, brought: bytes) -> Unlocked:
     """Wrap this device's keyholder under the unlock key that it was opened by, and forget its older wraps once no other
-    password of the person opens anything. Returns who was given."""
+    password of the person opens anything. `brought`: the statement of that key. Returns who was given."""
+    used = used_keys(replica, unlocked)
+    if (brought, unlocked.unlock_key) not in used:
+        kept = encode([list(pair) for pair in [*used, (brought, unlocked.unlock_key)]])
+        replica.store.set_local(USED, unlocked.keyholder, SealedBox(unlocked.box.public_key).encrypt(kept))
     name = sign_in_name(unlocked.username)
+    _rewrap(replica, unlocked, name)
+    return unlocked
+
+
+def _rewrap(replica: Replica, unlocked: Unlocked, name: bytes) -> None:
     username, person, keyholder, wraps = decode(replica.store.local(SIGN_IN)[name])
     own = [one for one in wraps if _open_any([one], [unlocked.unlock_key], keyholder) is not None]
     if not own:
@@ -186,7 +198,18 @@ def keep_newest(replica: Replica, unlocked: Unlocked) -> Unlocked:
         replica.store.set_local(SIGN_IN, name, encode([username, person, keyholder, kept]))
     if len(kept) < len(wraps):
         replica.store.truncate_log()
-    return unlocked
+
+
+def used_keys(replica: Replica, unlocked: Unlocked) -> list[tuple[bytes, bytes]]:
+    """The unlock keys that have opened this device, each with the statement that brought it; less what is forgotten.
+    They lie sealed to the keyholder: so a change made where both of two passwords were used ends both."""
+    sealed = replica.store.local(USED).get(unlocked.keyholder)
+    try:
+        found = decode(SealedBox(unlocked.box).decrypt(sealed)) if sealed else []
+    except (CryptoError, Refused):
+        return []
+    forgotten = replica.state().forgotten
+    return [(name, key) for name, key in found if name not in forgotten]
 
 
 def recovery_code(replica: Replica, unlocked: Unlocked) -> str:

@@ -4,7 +4,7 @@ A new password over the same unlock key would leave the old one good for whoever
 too. Every device of the person goes on opening its keyholder by an earlier key, which lies under the new one, and wraps
 it anew at its next unlock. The old wrap is forgotten as soon as all of the person's devices have the new one: until
 then the old password opens, too. Passwords changed apart lock nobody out: neither leads to the other, so neither is
-forgotten for the other. Mirrors docs/spec/unlock.md.
+forgotten for the other, until a change is made on a device where both were used. Mirrors docs/spec/password.md.
 """
 
 from __future__ import annotations
@@ -14,7 +14,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from node.errors import ExitCode, KinringError
-from node.keyholder import EARLIER, Unlocked, earlier_keys, keep_newest, open_wrap, recovery_code, unlock_with_key
+from node.keyholder import (
+    EARLIER,
+    Unlocked,
+    earlier_keys,
+    keep_newest,
+    open_wrap,
+    recovery_code,
+    unlock_with_key,
+    used_keys,
+)
 from node.people import say
 from node.unlock import parse_recovery_code, parse_unlock_wrap, wrap_secret, wrap_unlock_key
 from replication.encoding import encode
@@ -51,8 +60,8 @@ def change_password(
         before, key = open_wrap(replica, person, old, secret_key)
         now = unlock_with_key(replica, person, key)
         unlock_key = random_bytes(32)
-        earlier = [(before.hash, key), *earlier_keys(replica.state(), person, key)[1]][:KEPT]
-        kept = encode([list(pair) for pair in earlier])
+        earlier = [(before.hash, key), *used_keys(replica, now), *earlier_keys(replica.state(), person, key)[1]]
+        kept = encode([list(pair) for pair in list(dict.fromkeys(earlier))[:KEPT]])
         older = wrap_secret(unlock_key, kept, purpose=EARLIER, context=person, random_bytes=random_bytes)
         wrap = wrap_unlock_key(
             new, secret_key, unlock_key, family=replica.family or b"", person=person,
@@ -61,11 +70,12 @@ def change_password(
         code = parse_recovery_code(recovery_code(replica, now))
         sealed = wrap_secret(unlock_key, code, purpose="recovery-code", context=person, random_bytes=random_bytes)
         paper = replica.state().papers[person]
-        say(replica, now, [[UNLOCK, person, wrap, older], [PAPER, person, paper.sign_key, paper.box_key, sealed]])
+        statements = [[UNLOCK, person, wrap, older], [PAPER, person, paper.sign_key, paper.box_key, sealed]]
+        brought = replica.statements_of(say(replica, now, statements).id)[0]
         changed = Unlocked(now.username, person, now.keyholder, unlock_key, now.signing_key, now.box)
         forget_old_wraps(replica, changed)
         waiting = _not_heard(replica, changed)
-    return Changed(keep_newest(replica, changed), waiting)
+    return Changed(keep_newest(replica, changed, brought), waiting)
 
 
 def forget_old_wraps(replica: Replica, unlocked: Unlocked) -> int:

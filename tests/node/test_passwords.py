@@ -144,6 +144,22 @@ def test_passwords_changed_apart_lock_nobody_out(laptop: Laptop, keys: SecretKey
     assert recovery_code(laptop.replica, here.unlocked) == recovery_code(tablet.replica, there.unlocked)
 
 
+def test_of_passwords_changed_apart_both_end_by_a_change_where_both_were_used(
+    laptop: Laptop, keys: SecretKeys, tmp_path: Path
+):
+    tablet, phone = tablet_of(laptop, tmp_path / "tablet"), tablet_of(laptop, tmp_path / "phone")
+    hear(laptop, tablet, phone)
+    here, _ = change(laptop, keys, PASSWORD, NEW), change(tablet, keys, PASSWORD, NEWER)
+    hear(laptop, tablet, phone)
+    assert opens(laptop, keys, NEWER)
+    last = change(here, keys, NEW, NEW + NEWER)
+    hear(laptop, tablet, phone)
+    assert forget_old_wraps(laptop.replica, last.unlocked) == 3
+    hear(laptop, tablet, phone)
+    for one in (laptop, tablet, phone):
+        assert [opens(one, keys, word) for word in (PASSWORD, NEW, NEWER, NEW + NEWER)] == [False, False, False, True]
+
+
 def in_files(folder: Path, what: bytes) -> list[str]:
     return [file.name for file in folder.rglob("*") if file.is_file() and what in file.read_bytes()]
 
