@@ -676,7 +676,7 @@ class Desk:
                         grant_statement(
                             family, vault, epoch, keys, person, right, {holder.id: holder.box_key}
                         )
-                        for epoch, keys in self._keys[vault].items()
+                        for epoch, keys in self._keys.get(vault, {}).items()
                     ]
             return Draft(statements=tuple(statements))
 

@@ -13,7 +13,7 @@ from replication.entry import OPS
 from replication.errors import RemoteProtocolError
 from replication.evidence import Flood, PeerShowsLess, TwoPlaces, tell
 from replication.membership import UNLOCK
-from replication.messages import ENTRIES, FRONTIERS
+from replication.messages import ENTRIES, FRONTIERS, VALUES
 from replication.session import PeerSaved, SessionState, SyncSession, Took
 from replication.store import StoreError
 from simulations.store import Crash
@@ -264,6 +264,19 @@ def strips(random: Random) -> Tamper:
     return tamper
 
 
+def swaps_values(random: Random) -> Tamper:
+    """A peer that hands on entries without their values, and when it is asked for one says another."""
+    strip = strips(random)
+
+    def tamper(message: bytes) -> list[bytes]:
+        value = decode(message, limit=1 << 22)
+        if value[0] != VALUES:
+            return strip(message)
+        return [encode([VALUES, [[dot, random.randbytes(len(sealed))] for dot, sealed in value[1]]])]
+
+    return tamper
+
+
 def without_values(wire: bytes) -> bytes:
     """An entry with the hashes of its values, and of unlock wraps, in their place."""
     value = decode(wire, limit=1 << 22)
@@ -340,5 +353,5 @@ def babbles(random: Random) -> Tamper:
 
 ATTACKERS = (
     flips, flips_in_entries, withholds, withholds, withholds, disorders, repeats, swaps, babbles, forges_frontiers,
-    strips, strips,
+    strips, strips, swaps_values,
 )  # fmt: skip

@@ -152,7 +152,7 @@ def _kit(world: World, state: State, but: Sequence[bytes] = ()) -> Holder | None
     return world.safe.kits[state.papers[world.random.choice(mine)].sign_key] if mine else None
 
 
-def _fresh(world: World, peer: Device, kind: str) -> tuple[Device, Holder]:
+def fresh_laptop(world: World, peer: Device, kind: str) -> tuple[Device, Holder]:
     """A new laptop that has fetched everything from a peer."""
     holder = Holder.make(world.randbytes)
     wires = [peer.node.wire(entry) for (entry,) in peer.node.store.rows("SELECT id FROM entries ORDER BY id")]
@@ -175,7 +175,7 @@ def by_paper(world: World) -> None:
     kit = _kit(world, peer.node.state())
     if kit is None:
         return
-    device, holder = _fresh(world, peer, "back")
+    device, holder = fresh_laptop(world, peer, "back")
     old = [d for d, held in device.node.state().devices.items() if held.owner == kit.person]
     old = [d for d in sorted(old) if d != world.devices[0].identity.id and world.random.random() < 0.3]
     more = [_takes_out(device.node, one) for one in old]
@@ -199,7 +199,7 @@ def by_recovery(world: World) -> None:
     peer = world.random.choice(up)
     if peer.node.state().recovery_key not in world.safe.recovery:
         return  # it has not got anything yet
-    device, holder = _fresh(world, peer, "recovered")
+    device, holder = fresh_laptop(world, peer, "recovered")
     people = [p for p in sorted(device.node.state().people) if p != founder(world)]
     gone = [p for p in people if world.random.random() < 0.2]
     back: list[EntryInfo] = []
