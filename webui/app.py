@@ -21,7 +21,7 @@ from werkzeug.exceptions import HTTPException
 from node.errors import ExitCode, KinringError
 from node.opening import store_errors
 from replication.store import StoreError
-from webui import devices, health, imports, items, unlock, vaults
+from webui import destroying, devices, health, imports, items, unlock, vaults
 from webui.guard import guarded
 from webui.shown import FILTERS
 
@@ -49,6 +49,7 @@ SAID: Final = {
     "saved": "Saved.", "created": "Created.", "deleted": "Moved to the bin.", "restored": "Restored.",
     "settled": "Settled: one value is left.", "vault": "The vault was created.",
     "emptied": "The vault and all it holds are in the bin.", "setting": "The setting was saved.",
+    "dismissed": "Dismissed. It comes back only if it happens anew.",
 }  # fmt: skip
 
 
@@ -75,7 +76,7 @@ def build(desk: Desk, *, port: int) -> Flask:
     app.extensions["cookie"] = f"kinring-{port}"  # browsers show cookies to every port of a host
     app.add_url_rule("/static/<path:name>", "static", _static)
     app.add_url_rule("/live", "live", _live)
-    for part in (unlock, items, vaults, imports, devices, health):
+    for part in (unlock, items, destroying, vaults, imports, devices, health):
         app.register_blueprint(part.routes)
     app.before_request(_enter)
     app.teardown_request(_leave)
@@ -131,7 +132,8 @@ def _everywhere() -> dict[str, Any]:
     return {
         "said": SAID.get(request.args.get("said", "")),
         "username": g.vaults.username if signed_in else None,
-        "area": (request.endpoint or "").split(".")[0],
+        "area": (request.endpoint or "").split(".")[0].replace("destroying", "items"),
+        "alarms_standing": len(g.desk.replica.alarms()) if signed_in else 0,
     }
 
 

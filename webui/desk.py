@@ -6,6 +6,7 @@ Locking forgets every key and then ends the process, for Python cannot be made t
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 from collections.abc import Callable, Iterator
@@ -27,6 +28,9 @@ from webui.delays import Delays
 from webui.joining import Joining, Showing
 from webui.live import Live
 from webui.sessions import DEFAULT_IDLE_S, Sessions
+from webui.tidying import PAUSE_S, Tidying
+
+log = logging.getLogger(__name__)
 
 WATCH_S: Final = 0.25
 SETTINGS: Final = "page-setting"
@@ -54,7 +58,7 @@ class Desk:
         self._people: dict[bytes, tuple[Unlocked, Vaults]] = {}
         self._lock = threading.RLock()
         self._stopping = threading.Event()
-        self._last_id = self.replica.last_id()
+        self._mark = self.replica.change_mark()
         self._load_settings()
 
     def close(self) -> None:
@@ -149,7 +153,21 @@ class Desk:
             if self.sessions.any_over():
                 self.lock_up()
             if self.live.heard:
-                last_id = self.replica.last_id()
-                if last_id != self._last_id:
-                    self._last_id = last_id
+                mark = self.replica.change_mark()
+                if mark != self._mark:
+                    self._mark = mark
                     self.live.say()
+
+    # Housekeeping
+
+    def housekeep(self) -> None:
+        """Until `close`: what is to be done for who is signed in, beside what they ask for."""
+        tidying = Tidying(self.folder)
+        while not self._stopping.wait(PAUSE_S):
+            with self._lock:
+                people = [unlocked for unlocked, _ in self._people.values()]
+            try:
+                if tidying.turn(people):
+                    tell_changed(self.runtime)
+            except KinringError as error:  # a disk that is full, a busy store: told where a person asks for something
+                log.warning("housekeeping: %s", error.message)

@@ -15,6 +15,7 @@ from node.vault import Vaults
 from replication.encoding import decode
 from replication.errors import Malformed
 from replication.membership import FULL
+from webui import alarms, destroying
 from webui.desk import Desk
 from webui.joining import OVER, Showing
 
@@ -49,11 +50,14 @@ class DeviceView:
     """Milliseconds since 1970 when this device last had a connection to it; None for never."""
     behind: int | None
     """How many of the entries here it had not got when it last said so; None if it never did."""
+    waited_for: bool
+    """Whether something is destroyed for good only once it has said that it heard of it."""
 
 
 @routes.get("/devices")
 def index() -> str:
-    return render_template("devices.html", devices=_views())
+    standing = alarms.standing(_desk().replica, _vaults())
+    return render_template("devices.html", devices=_views(), alarms=standing)
 
 
 def _views() -> list[DeviceView]:
@@ -62,12 +66,13 @@ def _views() -> list[DeviceView]:
     here = load_or_create(_desk().folder, secrets.token_bytes).id
     seen = {device: _time(value) for device, value in replica.store.local(SEEN).items()}
     frontiers = replica.signed_frontiers()
+    late = destroying.waited_for(replica)
     views = []
     for device, about in state.devices.items():
         views.append(DeviceView(
             names.get(device[:16], device.hex()[:8]), names.get(about.owner, about.owner.hex()[:8]),
             about.role == FULL, device == here, seen.get(device),
-            replica.behind(frontiers[device].rows) if device in frontiers else None,
+            replica.behind(frontiers[device].rows) if device in frontiers else None, device in late,
         ))  # fmt: skip
     return sorted(views, key=lambda view: (not view.here, view.name.casefold()))
 
@@ -78,6 +83,20 @@ def _time(value: bytes) -> int | None:
     except Malformed:
         return None
     return found if type(found) is int else None
+
+
+@routes.post("/devices/dismiss")
+def dismiss() -> BaseResponse:
+    """Tick off an alarm."""
+    try:
+        subject = bytes.fromhex(request.form.get("subject", ""))
+    except ValueError:
+        subject = b"?"
+    kind = request.form.get("kind", "")
+    if not any((alarm.kind, alarm.subject) == (kind, subject) for alarm in _desk().replica.alarms()):
+        raise KinringError("there is no such alarm", "load the page again", ExitCode.NOT_FOUND)
+    _desk().replica.dismiss_alarm(kind, subject)
+    return redirect("/devices?said=dismissed", 303)
 
 
 # Letting a new one in

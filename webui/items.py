@@ -71,6 +71,7 @@ def _list(*, deleted: bool) -> str:
         "list.html", items=shown, total=total, number=number, pages=max(1, -(-total // PAGE)), query=query,
         vaults=vaults, vault_id=vault_id, titles={view.vault_id: view.title for view in vaults}, only=only,
         filters=FILTERS, deleted=deleted, conflicts=len({c.item_id for c in _vaults().conflicts()}),
+        binned_vaults=[view.title for view in _vaults().vaults(deleted=True)] if deleted else [],
     )  # fmt: skip
 
 
@@ -96,6 +97,7 @@ def show(item_id: str) -> str:
         item=item,
         vault=_vaults().vault(item.vault_id),
         filled=filled,
+        only_wanted=[name for name in item.wanted if name not in filled],
         readers=_readers(item.vault_id),
     )
 
@@ -224,17 +226,15 @@ def history(item_id: str) -> str:
     item = _vaults().item(item_id)
     field = request.args.get("field") or None
     versions = _vaults().history(item_id, field)
-    fields = (
-        sorted({version.field for version in _vaults().history(item_id)})
-        if field
-        else sorted({version.field for version in versions})
-    )
+    everything = _vaults().history(item_id) if field else versions
+    fields = sorted({version.field for version in everything} - {"base"})
     return render_template(
         "history.html",
         item=item,
         versions=versions,
         field=field,
         fields=fields,
+        earlier=any(not (version.current or version.purged_by) for version in everything),
         vault=_vaults().vault(item.vault_id),
     )
 

@@ -18,6 +18,11 @@ LABELS: Final = {
     "due_at": "Due", "renew_interval_days": "Renew every (days)", "favorite": "Favourite", "icon": "Icon",
 }  # fmt: skip
 """In the order in which an item shows them."""
+_PARTS: Final = {
+    "base": "What it was made with", "state": "Whether it is in the bin", "roster": "Which fields of its own it has",
+    "tags": "Tags", FORM: "A field of its own",
+}  # fmt: skip
+"""What of an item may be missing, beside its fields."""
 ROWS: Final = tuple(name for name in LABELS if name not in ("label", "kind", "favorite", "icon"))
 KIND_NAMES: Final = {"Logins": "Login", "Contacts": "Contact", "Notes": "Note", "Custom": "Other"}
 
@@ -85,7 +90,7 @@ def hue(identity: str) -> int:
 def label(field: str) -> str:
     """The name of a field, or of a custom one."""
     plain, _, member = field.partition(".")
-    return text(member) if plain == FORM and member else LABELS.get(field, field)
+    return text(member) if plain == FORM and member else LABELS.get(field) or _PARTS.get(field, field)
 
 
 def is_secret(field: str) -> bool:

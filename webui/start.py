@@ -170,7 +170,7 @@ def serve(folder: Path, sockets: list[socket.socket]) -> int:
     desk = Desk(folder, runtime_folder(folder), on_locked=done.set)
     app = create_app(desk, port=sockets[0].getsockname()[1])
     servers = [_server(listener, app) for listener in sockets]
-    for act in (*(server.serve for server in servers), desk.watch):
+    for act in (*(server.serve for server in servers), desk.watch, desk.housekeep):
         threading.Thread(target=act, daemon=True).start()
     threading.Thread(target=_until_orphaned, args=(done,), daemon=True).start()
     done.wait()

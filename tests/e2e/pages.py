@@ -175,15 +175,21 @@ def elsewhere(
     vaults: Vaults, unlocked: Unlocked, item_id: str, there: dict[str, str], here: dict[str, str]
 ) -> None:
     """Two copies change one item apart, and meet afterwards."""
+    with apart(vaults, unlocked) as other:
+        other.update_item(item_id, there)
+        vaults.update_item(item_id, here)
+
+
+@contextmanager
+def apart(vaults: Vaults, unlocked: Unlocked) -> Iterator[Vaults]:
+    """Another copy of the same person's, which meets `vaults` again when the block ends."""
     mine = vaults._replica
     with tempfile.TemporaryDirectory() as folder:
         other = Replica.open(f"{folder}/other.db", random_bytes=secrets.token_bytes)
         assert mine.family
         other.adopt(mine.family)
         sync(mine, other)
-        second = Vaults(other, unlocked, random_bytes=secrets.token_bytes, clock=now)
-        second.update_item(item_id, there)
-        vaults.update_item(item_id, here)
+        yield Vaults(other, unlocked, random_bytes=secrets.token_bytes, clock=now)
         sync(mine, other)
         other.close()
 

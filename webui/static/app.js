@@ -15,7 +15,6 @@ let answer;
 globalThis.trustedTypes?.createPolicy("default", { createHTML: (text) => (text === answer ? text : null) });
 
 // The session's second half
-
 const token = () => sessionStorage.getItem(TOKEN);
 
 others.onmessage = ({ data }) => {
@@ -57,14 +56,12 @@ async function request(url, { body, background } = {}) { // for what is no page
 }
 
 // What htmx asks for and shows. `data-fresh` marks what asks again by itself for the part that it names.
-
 const isFresh = (element) => "fresh" in element.dataset;
+const isPart = (element) => element.matches("[hx-select]:not(#page)");
 let shown; // that part, as the server gave it last
+let coming, missed; // a whole page that was asked for: no part is replaced meanwhile, for what asked may stand in it
 
-function partOf(page) {
-  const fresh = $("[data-fresh]", page);
-  return fresh && $(fresh.getAttribute("hx-target"), page)?.outerHTML;
-}
+const partOf = (page) => $($("[data-fresh]", page)?.getAttribute("hx-target") ?? "none", page)?.outerHTML;
 
 function on(name, act) {
   document.addEventListener(`htmx:${name}`, (event) => act(event.detail, event));
@@ -107,6 +104,7 @@ function waiting(form, yes) {
 
 on("beforeRequest", (detail) => {
   const { xhr, requestConfig: { elt } } = detail;
+  if (!isPart(elt) && elt.id !== "here") coming = xhr;
   for (const alert of $$("[role=alert]", elt)) alert.hidden = true;
   waiting(elt, true);
   xhr.addEventListener("readystatechange", () => { // another answer may have replaced its place meanwhile
@@ -115,12 +113,17 @@ on("beforeRequest", (detail) => {
     }
   });
 });
-on("afterRequest", ({ requestConfig: { elt } }) => { answer = undefined; waiting(elt, false); });
+on("afterRequest", ({ xhr, requestConfig: { elt } }) => {
+  answer = undefined;
+  waiting(elt, false);
+  if (coming !== xhr) return;
+  if (missed) changed();
+  coming = missed = false;
+});
 on("sendError", ({ requestConfig: { elt } }) => isFresh(elt) || tell(GONE));
 
 on("beforeSwap", (detail) => {
-  const { xhr, target, requestConfig, pathInfo } = detail;
-  const { elt, path, verb } = requestConfig;
+  const { xhr, target, pathInfo, requestConfig: { elt, path, verb } } = detail;
   const skip = (reason) => { detail.shouldSwap = !reason; return reason; };
   heard(xhr.getResponseHeader(TOKEN));
   if (xhr.status === 204) return;
@@ -129,20 +132,19 @@ on("beforeSwap", (detail) => {
   answer = detail.serverResponse;
   const page = new DOMParser().parseFromString(answer, "text/html");
   const alert = $("[role=alert]", elt);
-  if (skip(xhr.status >= 400 && verb === "post" && alert?.isConnected)) {
+  if (skip(xhr.status >= 400 && verb === "post" && alert)) {
     alert.textContent = [...$$(".told", page)].map((line) => line.textContent).join(" ");
     alert.hidden = false;
     return $("input[type=password]", elt)?.select();
   }
   const part = partOf(page);
-  if (!elt.isConnected && !isFresh(elt)) { // what asked was replaced meanwhile, and what it inherits is out of reach
-    if (skip(elt.hasAttribute("hx-select"))) return; // a search in a list that is gone
-    Object.assign(detail, { selectOverride: "#page", swapOverride: "outerHTML show:window:top" });
+  if (skip(isPart(elt) && (coming || !elt.isConnected))) { // to be asked again, where it is still wanted
+    return coming ? (missed = true) : isFresh(elt) && changed();
   }
   if (isFresh(elt)) {
     const typing = target.contains(document.activeElement) && document.activeElement.matches("input, textarea, select");
     if (skip(new URL(path, location).href !== location.href)) return changed(); // the answer to an older question
-    if (skip(xhr.status !== 200 || typing || part === shown)) return;
+    if (skip(xhr.status !== 200 || typing || !part || part === shown)) return;
   }
   shown = part;
 });
@@ -158,8 +160,7 @@ on("afterSettle", (_, { target }) => {
   if (target.id !== "page") return;
   ($("[autofocus]") ?? $("#main")).focus({ preventScroll: true });
   if (target.dataset.signed) listen();
-  const message = $("[data-said]");
-  if (message) tell(message.dataset.said);
+  for (const message of $$("[data-said]")) tell(message.dataset.said);
 });
 
 const changed = () => document.body.dispatchEvent(new Event("changed"));
@@ -245,8 +246,7 @@ addEventListener("click", (event) => { // a new window is the browser's to open
 
 document.addEventListener("keydown", (event) => {
   if (event.target.matches("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) return;
-  const target = { "/": "#search", n: "#new-item", e: "#edit-item" }[event.key];
-  const found = target && $(target);
+  const found = $({ "/": "#search", n: "#new-item", e: "#edit-item" }[event.key] ?? "none");
   if (!found) return;
   event.preventDefault();
   found.select ? found.select() : found.click();
