@@ -117,10 +117,18 @@ def copy_entries(source: Replica, into: Replica) -> int:
 def take_copy(source: Replica, folder: Path, place: Replica, device: DeviceIdentity, secrets: SecretKeys) -> Place:
     """Make the store `place` a copy of the family in `source`, which lies in `folder`.
 
-    Raises KinringError NOT_FOUND where that holds no family, CONFLICT where somebody belongs to one here already.
+    Raises KinringError NOT_FOUND where that holds no family, CONFLICT where somebody belongs to one here already; what
+    they have said is handed over all the same, for whoever was cut off before that.
     """
     if source.family is None or not source.last_id():
         raise KinringError("there is no family in that data folder", "name another one", ExitCode.NOT_FOUND)
+    if sign_ins(place) and place.family == source.family:
+        copy_entries(place, source)
+        raise KinringError(
+            "somebody of this family signs in here already",
+            "what was said here has been handed to that folder: its device tells the others when it is up",
+            ExitCode.CONFLICT,
+        )
     if sign_ins(place) or (place.family not in (None, source.family) and place.last_id()):
         raise KinringError(
             "this device belongs to a family already", "use an empty data folder: --data-dir", ExitCode.CONFLICT

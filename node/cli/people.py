@@ -221,20 +221,14 @@ def unlock(call: Call) -> None:
     """
     import secrets
 
-    from node.discovery_keys import renewal
     from node.folders import write_private
     from node.handles import create
     from node.housekeeping import tidy
-    from node.passwords import forget_old_wraps
-    from node.people import introduce, say
+    from node.upkeep import at_unlock
 
     unlocked = call.unlock_with_password()
     vaults = call.vaults_of(unlocked)
-    vaults.grant_missing()
-    forget_old_wraps(call.replica(), unlocked)
-    if more := renewal(call.replica().membership(), unlocked.person, secrets.token_bytes):
-        say(call.replica(), unlocked, more)
-    introduce(call.replica(), unlocked, vaults, host_name())
+    at_unlock(call.replica(), unlocked, vaults, host_name(), secrets.token_bytes)
     tidy(call.replica(), unlocked, vaults, int(time.time() * 1000))
     now = time.time()
     token = create(call.runtime(), person=unlocked.person, keyholder=unlocked.keyholder,

@@ -10,8 +10,9 @@ import pytest
 
 from discovery.rotating_id import make, recognise
 from node.discovery_keys import held_keys, keys_in_use, newest_key, renewal, without_newest
-from node.people import remove_device, remove_person, say, set_role
+from node.people import remove_device, remove_person, set_role
 from node.sealing import Unopened
+from node.upkeep import at_unlock
 from replication.membership import ADMIN
 from tests.kin import sync
 from tests.node.house import House
@@ -94,11 +95,20 @@ def test_one_let_in_apart_from_the_removal_is_given_one_more_by_an_admin(laptop:
     assert [len(keys(one)) for one in (laptop, tablet, watch)] == [2, 2, 1]
     assert knows(watch, laptop), "by the old key, which is kept for it"
     me = laptop.unlocked
-    say(laptop.replica, me, renewal(laptop.replica.membership(), me.person, secrets.token_bytes))
+    at_unlock(laptop.replica, me, laptop.vaults, "laptop", secrets.token_bytes)
     assert renewal(laptop.replica.membership(), me.person, secrets.token_bytes) == []
     hear(laptop, tablet, watch)
     assert keys(laptop) == keys(tablet) == keys(watch)
     assert len(keys(watch)) == 1
+
+
+def test_whoever_was_removed_says_nothing_when_they_sign_in(laptop: Laptop, tmp_path: Path):
+    phone = join(laptop, tmp_path / "phone")
+    remove(laptop, phone)
+    sync(laptop.replica, phone.replica)
+    before = phone.replica.last_id()
+    at_unlock(phone.replica, phone.unlocked, phone.vaults, "phone", secrets.token_bytes)
+    assert phone.replica.last_id() == before
 
 
 def test_removals_apart_end_with_one_key(laptop: Laptop, tmp_path: Path):

@@ -117,6 +117,17 @@ def test_a_copy_that_was_tampered_with_is_refused(house: House, tmp_path: Path):
     assert refused.value.code is ExitCode.DAMAGED
 
 
+def test_who_was_cut_off_before_the_end_hands_over_what_was_said(house: House, tmp_path: Path, codes):
+    place = place_in(tmp_path / "new", house.folder)
+    me_again(place, codes[0], SecretKeys(house.folder).load(house.anna))
+    theirs = open_replica(house.folder)
+    assert place.device.id not in theirs.state().devices
+    with pytest.raises(KinringError) as refused:
+        take_copy(theirs, house.folder, place.replica, place.device, place.secrets)
+    assert "handed" in refused.value.hint
+    assert place.device.id in theirs.state().devices
+
+
 def test_who_belongs_to_a_family_already_does_not_come_back(house: House, tmp_path: Path):
     with pytest.raises(KinringError) as refused:
         take_copy(open_replica(house.folder), house.folder, house.open(), house.device(), SecretKeys(house.folder))
