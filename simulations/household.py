@@ -351,12 +351,13 @@ def comes_back(
 
 def recover(
     replica: Replica, safe: Safe, device: Identity, holder: Holder, gone: Sequence[bytes], random_bytes: RandomBytes,
-    now: int,
+    now: int, sheet: bytes = b"",
 ) -> EntryInfo:  # fmt: skip
-    """The family recovery key: some people go, a new admin comes with a device, another recovery key is in force."""
+    """The family recovery key: some people go, a new admin comes with a device, another recovery key is in force.
+    `sheet`: a recovery key that is not the one in force."""
     state = replica.state()
-    family = state.family
-    key, person = safe.recovery[state.recovery_key], holder.id[:16]
+    family, author = state.family, sheet or state.recovery_key
+    key, person = safe.recovery[author], holder.id[:16]
     named = [[A_PERSON, one, cuts_of(replica, keys_of(state, one))] for one in sorted(gone)]
     box_key = bytes(device.box.public_key)
     proof = device.signs(device_proof(family, device.id, box_key, device.leaf, person))
@@ -364,7 +365,7 @@ def recover(
     body = [RECOVER, named, device.id, box_key, device.leaf, random_bytes(48), proof, holder.id, holder.box_key, proved,
             _recovery_key(safe, random_bytes)]  # fmt: skip
     info = replica.append(
-        state.recovery_key, lambda m: key.sign(m).signature, lambda _: Draft(statements=(body,)), now
+        author, lambda m: key.sign(m).signature, lambda _: Draft(statements=(body,)), now
     )
     holder.person = replica.state().person_of(holder.id) or b""
     return info

@@ -16,18 +16,23 @@ from typing import Any, Final
 
 from node import item as items
 from node import sealing
-from replication import authority, membership
+from replication import authority, evidence, folding, membership, purge, values
 from replication import replica as replicas
-from replication.entry import Entry
+from replication import session as sessions
+from replication.entry import Entry, make_dot
 from replication.errors import Malformed, Missing
+from replication.grounds import Grounds
 from replication.log import Row, SignedFrontier
-from replication.membership import Membership, State
+from replication.membership import GRANT, PURGE, REVOKE, Membership, Purge, State
 from replication.messages import Ack
 from replication.removal import undone_by
 from replication.replica import Replica
 from replication.session import SyncSession
+from replication.state import Level
+from replication.statements import read_purge
 from replication.store import Store
 from simulations import household
+from simulations import world as worlds
 from simulations.household import replaced
 from simulations.power import life
 from simulations.run import Result, run
@@ -467,6 +472,167 @@ def _goes_on() -> list[Patch]:
     return [(Store, "write", forgives)]
 
 
+def _purge_live() -> list[Patch]:
+    return [(purge, "_really_replaced", lambda *_: True)]
+
+
+def _floor_ignored() -> list[Patch]:
+    return [(Replica, "_floors", lambda _: set())]
+
+
+def _one_word() -> list[Patch]:
+    return [(purge, "lagging", lambda *_: [])]
+
+
+def _hasty_purge() -> list[Patch]:
+    real = vars(purge)["drop_purged"]
+    return [(worlds, "drop_purged", lambda replica, now, _=0: real(replica, now, 0))]
+
+
+def _copies_write() -> list[Patch]:
+    """A copy is taken for a write of its own."""
+    real = vars(Replica)["_insert_ops"]
+
+    def insert(self: Replica, entry_id: int, entry: Entry, *, counted: bool) -> None:
+        real(self, entry_id, entry, counted=counted)
+        if counted:
+            self.store.run("UPDATE ops SET live = 1 WHERE copies IS NOT NULL AND id / 1024 = ?", (entry_id,))
+
+    return [(Replica, "_insert_ops", insert)]
+
+
+def _copy_first() -> list[Patch]:
+    real = vars(household.Desk)["_open_first"]
+
+    def first(self: Any, op: Any) -> Any:
+        dot = make_dot(self.replica.info(op.entry).hash, op.index)
+        others = self.replica.copies_of(dot)
+        return real(self, others[-1] if others else op)
+
+    return [(household.Desk, "_open_first", first)]
+
+
+def _hand_on_gives() -> list[Patch]:
+    """A grant that hands a key on sets the right that it names."""
+    real = vars(folding)["_apply_to_vault"]
+
+    def sets(state: Any, statement: Any, rank: Any, moves: int, saw: Any) -> None:
+        real(state, statement, rank, 1 if statement.body[0] == GRANT else moves, saw)
+
+    return [(folding, "_apply_to_vault", sets)]
+
+
+def _revoke_cuts_nothing() -> list[Patch]:
+    real = vars(Membership)["_cut"]
+
+    def spares(self: Any, state: Any, statement: Any, *given: Any) -> None:
+        if statement.body[0] != REVOKE:
+            real(self, state, statement, *given)
+
+    return [(Membership, "_cut", spares)]
+
+
+def _never_lifted() -> list[Patch]:
+    return [(Membership, "lifts", lambda *_: False)]
+
+
+def _approves_own() -> list[Patch]:
+    return _let_pass("_judge_approval", "two admins are two people")
+
+
+def _rank_of_admission() -> list[Patch]:
+    real = vars(folding)["_set_role"]
+
+    def keeps(state: Any, person: bytes, *given: Any) -> None:
+        before = state.people.get(person)
+        real(state, person, *given)
+        if before is not None:
+            state.people[person] = replace(state.people[person], rank=before.rank)
+
+    return [(folding, "_set_role", keeps)]
+
+
+def _old_kit() -> list[Patch]:
+    return [(Grounds, "_replaced", lambda *_: set())]
+
+
+def _unknown_dropped() -> list[Patch]:
+    real = vars(Replica)["_take"]
+
+    def drops(self: Replica, arrived: Any) -> Any:
+        if arrived.wire.version > self.understood:
+            raise Malformed("version")
+        return real(self, arrived)
+
+    return [(Replica, "_take", drops)]
+
+
+def _any_value() -> list[Patch]:
+    digest = SimpleNamespace(digest=_Anything)
+    return [(values, "hashlib", SimpleNamespace(sha256=lambda _: digest))]
+
+
+class _Anything(bytes):
+    def __ne__(self, other: object) -> bool:
+        return False
+
+
+def _silent() -> list[Patch]:
+    return [(Replica, "raise_alarm", lambda *_: False)]
+
+
+def _cries_wolf() -> list[Patch]:
+    """Who is behind is taken for one who was put back."""
+    return [(evidence, "_may_follow", lambda _, row, other: row == other)]
+
+
+def _never_rejudged() -> list[Patch]:
+    return [(Replica, "rebuild", lambda _: None)]
+
+
+def _recovers_twice() -> list[Patch]:
+    return _let_pass("_judge_recovery", "not the recovery key in force")
+
+
+def _undone_right() -> list[Patch]:
+    return [(Membership, "rests_on_undone", lambda *_: False)]
+
+
+def _grant_wins() -> list[Patch]:
+    """Whoever gives a right apart from its revocation wins."""
+
+    def raise_to(self: Any, name: bytes, value: int, rank: Any, saw: Any) -> None:
+        if not self.changes:
+            self.first = rank
+        self.raised = [one for one in self.raised if not saw(name, one[0])] + [(name, value, rank)]
+        self.changes += 1
+
+    def lower_to(self: Any, name: bytes, value: int, saw: Any) -> None:
+        self.raised = [one for one in self.raised if not saw(name, one[0])]
+        self.lowered.append((name, value))
+        self.changes += 1
+
+    return [(Level, "raise_to", raise_to), (Level, "lower_to", lower_to)]
+
+
+def _purged_for_good() -> list[Patch]:
+    """A purge that lost its authority is carried out all the same."""
+    real = vars(Replica)["state"]
+
+    def with_undone(self: Replica) -> State:
+        state: State = real(self)
+        known = self.membership().statements.values()
+        undone = [one for one in known if one.hash in state.undone and one.body[0] == PURGE]
+        purges = [Purge(one.hash, one.author, one.body[1], read_purge(one.body[2])) for one in undone]
+        return replace(state, purges=[*state.purges, *purges])
+
+    return [(Replica, "state", with_undone)]
+
+
+def _never_asked() -> list[Patch]:
+    return [(sessions, "wanted", lambda *_: [])]
+
+
 BUGS: Final = (
     Bug(
         "signature",
@@ -552,6 +718,29 @@ BUGS: Final = (
     Bug("not-recounted", "what a cut changes is not looked at again", ("live", "agree", "views"), _no_recount),
     Bug("own-only", "a peer sends only what it wrote itself", ("alive", "agree", "durable"), _own_only),
     Bug("not-synced", "a commit does not wait for the disk", ("durable",), _not_synced, power=True),
+    Bug("purge-of-live", "what shows is destroyed if a purge names it", ("kept", "views"), _purge_live),
+    Bug("floor-ignored", "a floor is cut off, what it replaced is purged", ("views", "live", "agree"), _floor_ignored),
+    Bug("one-word", "a purge does not wait for the other devices", ("kept",), _one_word),
+    Bug("no-month", "a purge does not wait its month", ("kept",), _hasty_purge),
+    Bug("copies-write", "another ciphertext counts as a write", ("live", "views", "agree"), _copies_write),
+    Bug("copy-first", "a copy is read though the first ciphertext is here", ("views", "kept"), _copy_first),
+    Bug("hand-on-gives", "a key handed on sets the right that it names", ("authority", "secret"), _hand_on_gives),
+    Bug("revoke-spares", "a revocation cuts nothing off", ("authority", "live"), _revoke_cuts_nothing),
+    Bug("never-lifted", "who was given a right back writes in vain", ("authority", "live", "views"), _never_lifted),
+    Bug("approves-own", "an admin approves what they proposed", ("authority",), _approves_own),
+    Bug("old-rank", "an admin's rank is that of their admission", ("authority",), _rank_of_admission),
+    Bug("old-kit", "a paper key that was replaced is as good as before", ("authority",), _old_kit),
+    Bug("unknown-dropped", "a later version is refused, not kept", ("alive", "agree", "kept"), _unknown_dropped),
+    Bug("any-value", "a value is taken whatever its hash", ("views", "kept", "agree"), _any_value),
+    Bug("silent", "no alarm is raised", ("honest",), _silent),
+    Bug("cries-wolf", "who is ahead of what they signed is reported", ("honest",), _cries_wolf),
+    Bug("not-rejudged", "after an update nothing is judged anew", ("kept", "agree", "views", "authority"),
+        _never_rejudged),
+    Bug("recovers-twice", "a recovery key that was used up recovers", ("authority",), _recovers_twice),
+    Bug("undone-right", "who was let in by one who was removed writes on", ("authority", "live"), _undone_right),
+    Bug("grant-wins", "a grant apart undoes a revocation", ("authority", "secret"), _grant_wins),
+    Bug("purge-undone", "a purge is carried out though it lost its authority", ("kept",), _purged_for_good),
+    Bug("never-asked", "values that are not here are not asked for", ("kept", "views"), _never_asked),
     Bug("goes-on", "after the disk failed to sync it is written on", ("durable",), _goes_on, power=True),
 )
 

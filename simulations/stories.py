@@ -15,7 +15,7 @@ from simulations.network import strips, swaps_values
 from simulations.oracle import demand
 from simulations.quarrels import fresh_laptop
 from simulations.store import CountedReplica
-from simulations.storm import admit
+from simulations.storm import admit, founded
 from simulations.telling import meet, only, says, three_admins, two_laptops
 from simulations.world import Device, Snapshot, World
 
@@ -212,6 +212,61 @@ def recovery_against_admins(world: World) -> None:
     demand("authority", not people.keys() & set(gone), "who was taken out by the recovery key is here")
     demand("authority", _person(child) in people, "what they said apart from the recovery stands")
     demand("authority", people[holder.person].role == ADMIN, "the recovery brought no admin")
+    world.calm()
+
+
+def used_up_sheet(world: World) -> None:
+    """A recovery sheet that was used is good for nothing."""
+    first, _, _ = three_admins(world)
+    used = first.node.state().recovery_key
+    for name in ("sheet", "finder"):
+        laptop, holder = fresh_laptop(world, first, name)
+        made: list[EntryInfo] = []
+
+        def by_sheet(laptop: Device = laptop, holder: Holder = holder, made: list[EntryInfo] = made) -> list[EntryInfo]:
+            made.append(recover(laptop.page, world.safe, laptop.identity, holder, [], world.randbytes, 0, used))
+            return made
+
+        world.act(laptop, "recover", by_sheet, powerless=name == "finder")
+        laptop.admission = made[0].hash
+        if name == "sheet":
+            meet(world, first, laptop)
+    world.calm()
+
+
+def promoted_late(world: World) -> None:
+    """A child who was here before Ben is made an admin after him: Ben is their senior."""
+    first = founded(world, second_person=False)
+    world.create(first, _desk(first), _desk(first).writable()[0])
+    child, ben = (admit(world, first, _desk(first), name, role) for name, role in (("child", WRITER), ("ben", ADMIN)))
+    assert child is not None
+    assert ben is not None
+    _do(world, first, "role", lambda desk: desk.set_role(_person(child), ADMIN))
+    for device in (child, ben):
+        meet(world, first, device)
+    _do(world, child, "remove", lambda desk: desk.remove(A_PERSON, _person(ben)), powerless=True)
+    _do(world, ben, "role", lambda desk: desk.set_role(_person(child), WRITER))
+    world.calm()
+
+
+def right_that_was_undone(world: World) -> None:
+    """Cleo lets a child write, unseen, and is removed apart: what the child wrote by that does not count."""
+    first, ben, cleo = three_admins(world)
+    vault, _ = place = only(world)
+    child = admit(world, first, _desk(first), "child", WRITER)
+    assert child is not None
+    _do(world, first, "share", lambda desk: desk.give_right(vault, _person(cleo), OWNS))
+    _do(world, first, "share", lambda desk: desk.give_right(vault, _person(child), READS))
+    for device in (cleo, child):
+        meet(world, first, device)
+    _do(world, cleo, "share", lambda desk: desk.give_right(vault, _person(child), WRITES))
+    meet(world, cleo, child)
+    world.change(child, _desk(child), *place, {"notes": "kanarienvogel by a right that was undone"})
+    _do(world, first, "remove", lambda desk: desk.remove(A_PERSON, _person(cleo)))
+    meet(world, first, child)
+    meet(world, first, ben)
+    for device in (first, ben):
+        demand("live", "notes" not in _desk(device).item(*place).fields, "a right that was undone was enough")
     world.calm()
 
 
@@ -459,7 +514,8 @@ def update_midway(world: World) -> None:
 
 STORIES: Final[tuple[Callable[[World], None], ...]] = (
     duelling_admins, two_admins_against_one, concurrent_removals, back_dated, replayed_admissions, removed_and_blind,
-    revoked_apart, handed_on_after, recovery_against_admins, return_by_paper, purge_undone, purge_waits,
+    revoked_apart, handed_on_after, recovery_against_admins, used_up_sheet, promoted_late,
+    right_that_was_undone, return_by_paper, purge_undone, purge_waits,
     purge_is_not_hasty, purge_of_what_shows, purged_and_cut, base_taken_away, another_copy, values_kept_back,
     another_value, rollback_reported, update_midway,
 )  # fmt: skip

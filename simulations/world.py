@@ -584,6 +584,7 @@ class World:
             if desk.holder.id in desk.state().keyholders:
                 self.act(device, "hand on", lambda desk=desk: [desk.grant_missing()])  # type: ignore[misc]
                 self.run_until_quiet(mesh)
+        self._values_come(mesh)
         self._month_passes(mesh)
         # A device that has nothing yet, from one peer alone: built anew, the same state.
         late = self.add("late", Identity.make(self.randbytes), [], family=self.devices[0].node.family,
@@ -591,6 +592,17 @@ class World:
         self.connect(self.random.choice(self.remaining()[:-1]), late)
         self.run_until_quiet(lambda: None)
         check(self)
+
+    def _values_come(self, mesh: Callable[[], None]) -> None:
+        """Each peer is asked once in a connection: what it got later the next connection brings."""
+        for _ in self.devices:
+            purged = {dot[:16] for dot in self.oracle.purges()}
+            rows = "SELECT hash FROM missing JOIN entries ON entries.id = op / 1024"
+            lacking = {digest[:16] for device in self.devices for (digest,) in device.node.store.rows(rows)}
+            if not lacking - purged:
+                return
+            self.cut_all()
+            self.run_until_quiet(mesh)
 
     def _month_passes(self, mesh: Callable[[], None]) -> None:
         """All say what they hold, and what is due by then goes."""
