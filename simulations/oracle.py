@@ -22,7 +22,7 @@ from replication.store import Store
 from simulations.family import Family, Record, Written
 from simulations.household import CANARY, Attempt, Desk, Meant, opened_by
 from simulations.network import without_values
-from simulations.store import Disk, NewerReplica, Violation
+from simulations.store import Disk, Violation
 
 if TYPE_CHECKING:
     from simulations.world import Device, World
@@ -262,7 +262,7 @@ def _check_rebuilt(world: World) -> None:
     """Judged and merged anew from its entries alone, a copy is what it was."""
     device = world.random.choice(world.devices)
     disk = Disk(device.disk.content())
-    replica = disk.open(world.randbytes, device.mark, NewerReplica)
+    replica = disk.open(world.randbytes, device.mark, type(device.node))
     before = (replica.table(), replica.put_aside(), replica.frontier(), replica.state())
     replica.rebuild()
     after = (replica.table(), replica.put_aside(), replica.frontier(), replica.state())

@@ -367,10 +367,9 @@ def values_moved(world: World) -> None:
 SCENARIOS: Final[dict[str, Callable[[World], None]]] = {
     story.__name__.replace("_", "-"): story
     for story in (
-        *STORIES,
         through_the_blind_one, same_field_apart, delete_against_edit, restored_backup, cloned_store,
         late_joiner, reader_who_writes, withheld_log, two_forks, stolen_laptop, two_admins_fall_out,
         keys_changed_apart, cut_before_its_head, forged_frontier, passwords_changed_apart,
-        values_moved,
+        values_moved, *STORIES,
     )
 }  # fmt: skip

@@ -577,7 +577,8 @@ class World:
                 store.fuse = None
             device.disk.calm()
             self.restart(device)
-        for device in self.devices:
+        updated = any(device.updated for device in self.devices)
+        for device in self.devices if updated else ():
             self.update(device)
         self.run_until_quiet(mesh)
         for device, desk in [*self.desks(), *self.desks()]:  # twice: who was handed a key may hand it on
@@ -588,7 +589,7 @@ class World:
         self._month_passes(mesh)
         # A device that has nothing yet, from one peer alone: built anew, the same state.
         late = self.add("late", Identity.make(self.randbytes), [], family=self.devices[0].node.family,
-                        updated=True)  # fmt: skip
+                        updated=updated)  # fmt: skip
         self.connect(self.random.choice(self.remaining()[:-1]), late)
         self.run_until_quiet(lambda: None)
         check(self)
