@@ -5,6 +5,7 @@ python -m tests.e2e.pages FOLDER        every page at three widths in two themes
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -16,16 +17,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from node.family import NewPerson, found
 from node.folders import runtime_folder
+from node.housekeeping import COPY_DIFFERS
 from node.identity import load_or_create
 from node.keyholder import Unlocked
 from node.opening import open_replica
 from node.secret_keys import SecretKeys
 from node.vault import Vaults
+from replication.alarms import TWO_PLACES
 from replication.replica import Replica
 from replication.session import SyncSession
 
@@ -46,6 +50,7 @@ FLAGS = (
     "--disable-features=OptimizationHints,MediaRouter,Translate",
     "--host-resolver-rules=MAP evil.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 )
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 WIDTHS = {"phone": (360, 740), "tablet": (768, 1024), "desk": (1280, 860)}
 
 
@@ -167,8 +172,40 @@ def furnish(folder: Path, unlocked: Unlocked) -> dict[str, str]:
         {"username": "4711-23", "password": CANARY + "there"},
         {"username": "4711-99", "password": CANARY + "here"},
     )
+    _odd_days(vaults, unlocked, by_title["Personal"], ids)
     vaults._replica.close()
     return ids
+
+
+def _odd_days(vaults: Vaults, unlocked: Unlocked, vault: str, ids: dict[str, str]) -> None:
+    """What a family sees seldom: a part of an emptied item, a value that is missing, one that is gone, alarms."""
+    replica = vaults._replica
+    for number in range(len(WIDTHS) * len(THEMES)):
+        ids[f"Gone {number}"] = vaults.create_item(vault, {"label": "Old router", "password": CANARY})
+    for label in ("Allotment", "Tax portal", "Chess club"):
+        ids[label] = vaults.create_item(vault, {"label": label, "username": "anna", "password": CANARY, "notes": "x"})
+    with apart(vaults, unlocked) as other:
+        other.update_item(ids["Allotment"], {"password": CANARY + "new"})
+        vaults.erase(ids["Allotment"])
+    for user in ("anna.k", "anna.m"):
+        vaults.update_item(ids["Chess club"], {"username": user})
+    vaults.purge_history(ids["Chess club"])
+    lose(replica, [op for purge in replica.state().purges[-1:] for dot in purge.items if (op := replica.op_of(dot))])
+    vaults.update_item(ids["Tax portal"], {"username": "a.k.1977"})
+    lose(replica, [replica.store.one("SELECT max(id) FROM ops")[0]])
+    state = replica.state()
+    replica.raise_alarm(TWO_PLACES, next(iter(state.devices)), "", b"1", now())
+    replica.raise_alarm(COPY_DIFFERS, next(iter(state.keyholders)), f"in vault {vault}", b"2", now())
+    vaults.delete_vault(vaults.create_vault("Old boat"))
+
+
+def lose(replica: Replica, ops: list[int]) -> None:
+    """Values that are not on this device: purged long ago, or kept back by who handed them on."""
+    with replica.store.write():
+        for op in ops:
+            (sealed,) = replica.store.one("SELECT sealed FROM ops WHERE id = ?", (op,))
+            replica.store.run("INSERT INTO missing VALUES (?, ?)", (op, hashlib.sha256(sealed).digest()))
+            replica.store.run("UPDATE ops SET sealed = x'' WHERE id = ?", (op,))
 
 
 def elsewhere(
@@ -221,6 +258,9 @@ def shoot(page: Page, port: int, ids: dict[str, str], folder: Path, name: str) -
         ("edit", f"/items/{ids['Netflix']}/edit"),
         ("new", "/items/new"),
         ("history", f"/items/{ids['Netflix']}/history"),
+        ("stub", f"/items/{ids['Allotment']}"),
+        ("wanted", f"/items/{ids['Tax portal']}"),
+        ("purged", f"/items/{ids['Chess club']}/history"),
         ("bin", "/bin"),
         ("vaults", "/vaults"),
         ("import", "/import"),
@@ -231,7 +271,16 @@ def shoot(page: Page, port: int, ids: dict[str, str], folder: Path, name: str) -
     ):
         page.goto(base + path)
         page.locator("#page:not([data-frame]) main").wait_for()
+        for folded in page.locator("details.destroy summary").all():
+            folded.click()
         picture(title)
+    # What was destroyed, at the end: every width and theme finds one item less.
+    page.goto(f"{base}/items/{ids.pop(next(label for label in ids if label.startswith('Gone')))}")
+    page.get_by_text("Destroy for good…").click()
+    page.get_by_label("Type yes").fill("yes")
+    page.get_by_role("button", name="Destroy it").click()
+    page.get_by_role("heading", name="Destroyed").wait_for()
+    picture("destroyed")
 
 
 def main(folder: Path) -> None:
@@ -243,7 +292,7 @@ def main(folder: Path) -> None:
         ids = furnish(data, found_family(data))
         with page_process(data) as (port, _), page_process(empty) as (first, _):
             for size, (width, height) in WIDTHS.items():
-                for theme in ("light", "dark"):
+                for theme in THEMES:
                     context = browser.new_context(
                         viewport={"width": width, "height": height}, color_scheme=theme
                     )

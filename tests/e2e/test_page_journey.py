@@ -22,6 +22,7 @@ from node.keyholder import Unlocked, unlock
 from node.opening import open_replica
 from node.secret_keys import SecretKeys
 from node.vault import Vaults
+from replication.alarms import TWO_PLACES
 from tests.e2e.pages import (
     CANARY,
     PASSWORD,
@@ -250,6 +251,43 @@ def test_a_part_is_not_renewed_under_a_form_whose_answer_is_on_the_way(page: Pag
         for once in ("#page", "#toast", "#here", "main"):
             expect(page.locator(once)).to_have_count(1)
     vaults._replica.close()
+
+
+def test_an_item_is_destroyed_and_brought_back(page: Page, folder: Path, annas, complaints: list[str]):
+    item = _item(folder, annas[1])
+    with page_process(folder) as (port, _):
+        sign_in(page, port)
+        page.goto(f"http://localhost:{port}/items/{item}")
+        page.get_by_text("Destroy for good…").click()
+        page.get_by_label("Type yes to go on").fill("perhaps")
+        page.get_by_role("button", name="Destroy it").click()
+        expect(page.get_by_role("alert")).to_have_text("Nothing was destroyed. Type yes to go on.")
+        page.get_by_label("Type yes to go on").fill("yes")
+        page.get_by_role("button", name="Destroy it").click()
+        expect(page.get_by_role("heading", name="Destroyed")).to_be_visible()
+        expect(page.get_by_text("It can be brought back until")).to_be_visible()
+        page.get_by_role("link", name="Items").click()
+        expect(page.get_by_role("heading", name="Nothing here yet")).to_be_visible()
+        page.go_back()
+        expect(page.get_by_text("This item was destroyed")).to_be_visible()
+        page.get_by_role("button", name="Restore it").click()
+        expect(page.locator("#toast")).to_have_text("Restored.")
+        page.get_by_role("button", name="Show Password").click()
+        expect(page.locator("output").first).to_have_text(CANARY)
+    assert complaints == []
+
+
+def test_an_alarm_is_seen_and_dismissed(page: Page, folder: Path):
+    replica = open_replica(folder)
+    replica.raise_alarm(TWO_PLACES, next(iter(replica.state().devices)), "", b"1", now())
+    replica.close()
+    with page_process(folder) as (port, _):
+        sign_in(page, port)
+        page.get_by_role("link", name="Devices 1 to look at").click()
+        expect(page.get_by_role("heading", name="Anna’s laptop is in two places")).to_be_visible()
+        page.get_by_role("button", name="Dismiss").click()
+        expect(page.get_by_role("button", name="Dismiss")).to_have_count(0)
+        expect(page.get_by_role("link", name="Devices", exact=True)).to_be_visible()
 
 
 def test_of_two_links_the_later_one_counts(page: Page, folder: Path, annas):

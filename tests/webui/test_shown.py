@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from hashlib import sha256
 
 from nacl.signing import SigningKey
 
@@ -12,7 +11,7 @@ from node.housekeeping import COPY_DIFFERS
 from replication import alarms as kinds
 from replication.membership import DEVICE
 from replication.replica import Draft, Replica
-from tests.e2e.pages import CANARY, apart
+from tests.e2e.pages import CANARY, apart, lose
 from webui import alarms, health
 
 AT = 1_900_000_000_000
@@ -20,10 +19,7 @@ AT = 1_900_000_000_000
 
 def lose_newest(replica: Replica) -> None:
     """The value written last, kept back by whoever handed it on."""
-    newest, sealed = replica.store.one("SELECT id, sealed FROM ops ORDER BY id DESC LIMIT 1")
-    with replica.store.write():
-        replica.store.run("INSERT INTO missing VALUES (?, ?)", (newest, sha256(sealed).digest()))
-        replica.store.run("UPDATE ops SET sealed = x'' WHERE id = ?", (newest,))
+    lose(replica, [replica.store.one("SELECT max(id) FROM ops")[0]])
 
 
 def text(answer) -> str:
