@@ -104,6 +104,8 @@ class World:
         """Who lost what they wrote last: if someone has it who was removed since, nobody gets it."""
         self.suspect: set[bytes] = set()
         """Devices that were put back, copied, or spoke through an attacker: an alarm about them is no mistake."""
+        self.thieves: set[bytes] = set()
+        """Authors who spoke on old copies of stores."""
         self.in_flight = 0
         self.leaked = False
         self.events = 0
@@ -241,7 +243,7 @@ class World:
 
     def _recover(self, device: Device) -> None:
         """Saved, and killed before anyone was told: it is durable all the same."""
-        own = {*(holder.id for holder in device.holders), *self.safe.kits, *self.safe.recovery}
+        own = {*(holder.id for holder in device.holders), *self.safe.kits, *self.safe.recovery, *self.thieves}
         for entry, digest in device.node.store.rows("SELECT id, hash FROM entries ORDER BY id"):
             if digest not in self.oracle.entries:
                 info = device.node.info(entry)
@@ -418,6 +420,7 @@ class World:
         try:
             made = list(say(replica))
             wires = [replica.wire(info.id) for info in made]
+            self.thieves |= {info.author for info in made}
             self.trace("backdated", to.name, str(len(made)))
             try:
                 refused = to.node.ingest(wires).refused
