@@ -164,7 +164,6 @@ def check(world: World) -> None:
     _check_agreement(world.remaining())
     _check_wanted(world)
     _check_honest(world)
-    _check_rebuilt(world)
     _check_accounts(world)
     _check_live(world)
     _check_secrets(world)
@@ -172,6 +171,7 @@ def check(world: World) -> None:
     _check_forks(world)
     _check_views(world)
     _check_history(world)
+    _check_rebuilt(world)
 
 
 def _check_agreement(devices: list[Device]) -> None:

@@ -17,7 +17,7 @@ from simulations.quarrels import fresh_laptop
 from simulations.store import CountedReplica
 from simulations.storm import admit, founded
 from simulations.telling import meet, only, says, three_admins, two_laptops
-from simulations.world import Device, Snapshot, World
+from simulations.world import Device, Snapshot, World, unheard
 
 
 def _person(device: Device) -> bytes:
@@ -472,6 +472,18 @@ def another_value(world: World) -> None:
     world.calm()
 
 
+def claims_to_know_less(world: World) -> None:
+    """A laptop's next entry says that its author has heard of nothing yet: nobody can un-hear a removal."""
+    first, second = two_laptops(world)
+    world.change(second, _desk(second), *only(world), {"notes": "kanarienvogel"})
+    meet(world, first, second)
+    made = unheard(world, second, _desk(second))
+    assert made is not None
+    world.oracle.forbidden.add(made[0])
+    demand("authority", first.node.ingest([made[1]]).refused is not None, "an author may forget what they knew")
+    world.calm()
+
+
 def rollback_reported(world: World) -> None:
     """A laptop says what it holds, and shows less the next time: who had heard it says so."""
     first, second = two_laptops(world)
@@ -517,5 +529,5 @@ STORIES: Final[tuple[Callable[[World], None], ...]] = (
     revoked_apart, handed_on_after, recovery_against_admins, used_up_sheet, promoted_late,
     right_that_was_undone, return_by_paper, purge_undone, purge_waits,
     purge_is_not_hasty, purge_of_what_shows, purged_and_cut, base_taken_away, another_copy, values_kept_back,
-    another_value, rollback_reported, update_midway,
+    another_value, claims_to_know_less, rollback_reported, update_midway,
 )  # fmt: skip
