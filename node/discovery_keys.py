@@ -69,7 +69,8 @@ def without_newest(membership: Membership) -> set[bytes]:
     later = {
         statement.body[1 if statement.body[0] == DEVICE else 2]
         for digest, statement in membership.statements.items()
-        if statement.body[0] in (DEVICE, RECOVER) and membership.includes([digest], [newest])
+        if digest not in membership.reasons and statement.body[0] in (DEVICE, RECOVER)
+        if membership.includes([digest], [newest])
     }
     return state.devices.keys() - boxes.keys() - later
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 
 from node.discovery_keys import renewal
@@ -12,10 +13,15 @@ from node.vault import Vaults
 from replication.replica import Replica
 
 
+def device_name() -> str:
+    """What this machine calls itself, at most 64 characters."""
+    return platform.node().partition(".")[0][:64] or "this device"
+
+
 def at_unlock(
-    replica: Replica, unlocked: Unlocked, vaults: Vaults, device_name: str, random_bytes: Callable[[int], bytes]
+    replica: Replica, unlocked: Unlocked, vaults: Vaults, name: str, random_bytes: Callable[[int], bytes]
 ) -> None:
-    """To be called at each unlock, before node.housekeeping.tidy. `device_name`: what this device is called if the
+    """To be called at each unlock, before node.housekeeping.tidy. `name`: what this device is called if the
     family has no name for it. Raises KinringError."""
     if unlocked.keyholder not in replica.state().keyholders:
         return  # whoever was removed owes nothing, and is not heard
@@ -23,4 +29,4 @@ def at_unlock(
     forget_old_wraps(replica, unlocked)
     if more := renewal(replica.membership(), unlocked.person, random_bytes):
         say(replica, unlocked, more)
-    introduce(replica, unlocked, vaults, device_name)
+    introduce(replica, unlocked, vaults, name)

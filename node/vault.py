@@ -1064,6 +1064,8 @@ class Vaults:
             raise KinringError(
                 "this field never had that value", "see the item's history", ExitCode.NOT_FOUND
             )
+        if found[0].wanted or found[0].purged_by:
+            raise KinringError("that value is not here", "choose another from the history", ExitCode.NOT_FOUND)
         plain, _, member = field_name.partition(".")
         change = {FORM: {member: found[0].value}} if member else {plain: found[0].value}
         return self.update_item(item_id, change)

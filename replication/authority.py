@@ -29,7 +29,7 @@ from replication.statements import (
     MAX_CHANGES,
     MAX_DEVICES,
     MAX_EPOCHS,
-    MAX_PURGES,
+    MAX_PURGED,
     MAX_RECIPIENTS,
     MAX_VAULTS,
     OWNS,
@@ -61,6 +61,7 @@ from replication.statements import (
     fits,
     keyholder_proof,
     need,
+    purge_size,
     read_cuts,
     read_forgotten,
     read_named,
@@ -359,10 +360,10 @@ def _judge_of_vault(statement: Statement, past: State, person: bytes | None, rol
     elif kind == REVOKE:
         _judge_revocation(body, past, person or b"")
     elif kind == PURGE:
-        read_purge(body[2])
+        named = purge_size(read_purge(body[2]))
         need(body[1] in past.vaults, "unknown vault")
         need(role == ADMIN or past.owns(body[1], person), "not the owner")
-        need(past.stated.get((PURGE, person or b""), 0) < MAX_PURGES, "too many purges")
+        need(past.stated.get((PURGE, person or b""), 0) + named <= MAX_PURGED, "too many purges")
     else:
         need(_may_set_suite(past, body[1], person, role), "not the owner")
         need(body[2] > past.vaults[body[1]].suite_version, "suite version does not go up")
@@ -405,6 +406,7 @@ def _judge_revocation(body: list[Any], past: State, person: bytes) -> None:
     need(vault in past.vaults and target in past.people, "unknown vault or person")
     held = past.vaults[vault]
     need(right < held.rights.get(target, 0), "that takes nothing away")
+    need(past.stated.get((REVOKE, person), 0) < MAX_CHANGES, "too many revocations")
     if target != person:
         need(past.owns(vault, person), "not the owner")
         junior = target not in held.owners or held.owners[target] > held.owners.get(person, (0, b""))

@@ -54,6 +54,7 @@ from replication.statements import (
     Cuts,
     Saw,
     Statement,
+    purge_size,
     read_purge,
 )
 
@@ -97,7 +98,8 @@ def _apply_of_family(state: State, statement: Statement, person: bytes) -> None:
     body, author = statement.body, statement.author
     kind = body[0]
     if kind in (PROPOSE, PURGE, DISCOVERY):
-        state.stated[kind, person] = state.stated.get((kind, person), 0) + 1
+        weight = purge_size(read_purge(body[2])) if kind == PURGE else 1
+        state.stated[kind, person] = state.stated.get((kind, person), 0) + weight
     if kind == PROPOSE:
         state.proposals[statement.hash] = Proposal(author, person, body[2], body[3])
     elif kind == PURGE:
@@ -193,6 +195,8 @@ def _apply_to_vault(state: State, statement: Statement, rank: Rank, moves: int, 
         if body[2] > vault.suite_version:
             vault.suite_version, vault.readable_suites, vault.suite = body[2], tuple(body[3]), body[4]
     elif body[0] == REVOKE:
+        author = state.person_of(statement.author) or b""
+        state.stated[REVOKE, author] = state.stated.get((REVOKE, author), 0) + 1
         _set_right(state, body[1], body[2], body[3], statement.hash, rank, -1, saw)
     elif body[2] in vault.epochs:
         if moves:

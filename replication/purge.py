@@ -15,8 +15,8 @@ import hashlib
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from replication.encoding import decode, encode
-from replication.entry import MAX_COUNT, UNLOCK, make_dot
+from replication.encoding import decode
+from replication.entry import MAX_COUNT, detached, make_dot
 from replication.log import Row
 from replication.membership import Purge
 from replication.replica import Replica
@@ -30,14 +30,15 @@ Stands = Callable[[int], bool]
 """Whether a stored entry, by its local id, stands in a device's signed frontier."""
 
 
-def lagging(replica: Replica, entry: int) -> list[bytes]:
+def lagging(replica: Replica, entry: int, frontiers: dict[bytes, Stands] | None = None) -> list[bytes]:
     """The devices (ids) whose word is waited for until `entry` (local id) is stable.
 
     A device that was removed is waited for until all that remain have heard so: until then one of them may be
-    showing what the removed one wrote. A frontier counts only where all that it names is here.
+    showing what the removed one wrote. A frontier counts only where all that it names is here. `frontiers`: as
+    `standing_frontiers` has them, for who asks more than once.
     """
     state = replica.state()
-    frontiers = _frontiers(replica)
+    frontiers = standing_frontiers(replica) if frontiers is None else frontiers
     waiting = [device for device in state.devices if not frontiers.get(device, _nowhere)(entry)]
     for gone, removals in state.removed_by.items():
         if len(gone) != 32 or frontiers.get(gone, _nowhere)(entry):
@@ -52,7 +53,8 @@ def _nowhere(_: int) -> bool:
     return False
 
 
-def _frontiers(replica: Replica) -> dict[bytes, Stands]:
+def standing_frontiers(replica: Replica) -> dict[bytes, Stands]:
+    """Device to what stands in its latest signed frontier, where all that it names is here."""
     found: dict[bytes, Stands] = {}
     for device, signed in replica.signed_frontiers().items():
         if all(replica.holds(row) for row in signed.rows):
@@ -83,7 +85,8 @@ def waiting_for(replica: Replica, purge: Purge) -> set[bytes]:
     """The devices that a purge still waits for."""
     floors = {dot for floor in purge.items.values() for dot in floor}
     entries = {op // MAX_COUNT for dot in floors if (op := replica.op_of(dot)) is not None}
-    return {device for entry in entries for device in lagging(replica, entry)}
+    frontiers = standing_frontiers(replica)
+    return {device for entry in entries for device in lagging(replica, entry, frontiers)}
 
 
 def drop_purged(replica: Replica, now: int, waiting_ms: int = WAITING_MS) -> int:
@@ -99,10 +102,11 @@ def drop_purged(replica: Replica, now: int, waiting_ms: int = WAITING_MS) -> int
             replica.store.set_local(DUE, dot, None)  # it lost its authority, or was dropped
         for dot, (op, floor) in ready.items():
             since = int.from_bytes(due[dot], "big") if dot in due else now
-            if dot not in due:
+            if dot not in due or since > now:  # noted by a clock that was ahead: the waiting begins anew
+                since = now
                 replica.store.set_local(DUE, dot, max(0, now).to_bytes(8, "big"))
             # Looked at again: two copies, each the other's floor, must not both go.
-            if now - since >= waiting_ms and _really_replaced(replica, op, floor):
+            if now - since >= waiting_ms and really_replaced(replica, op, floor):
                 _drop(replica, op)
                 dropped += 1
         dropped += _forget(replica)
@@ -114,18 +118,19 @@ def drop_purged(replica: Replica, now: int, waiting_ms: int = WAITING_MS) -> int
 def _ready(replica: Replica) -> Iterator[tuple[int, list[int]]]:
     """The ops that are here with their value, and whose purge is in force and stable, with the ops of its floor."""
     stable: dict[int, bool] = {}
+    frontiers = standing_frontiers(replica) if replica.state().purges else {}
     for purge in replica.state().purges:
         for dot, floor in purge.items.items():
             op = replica.op_of(dot)
             named = [found for one in floor if (found := replica.op_of(one)) is not None]
             if op is None or len(named) < len(floor) or not _has_value(replica, op, purge.vault):
                 continue
-            if not _really_replaced(replica, op, named):
+            if not really_replaced(replica, op, named):
                 continue
             for one in named:
                 entry = one // MAX_COUNT
                 if entry not in stable:
-                    stable[entry] = not lagging(replica, entry)
+                    stable[entry] = not lagging(replica, entry, frontiers)
             if all(stable[one // MAX_COUNT] for one in named):
                 yield op, named
 
@@ -140,26 +145,30 @@ def _has_value(replica: Replica, op: int, vault: bytes) -> bool:
     )
 
 
-def _really_replaced(replica: Replica, op: int, floor: list[int]) -> bool:
-    """Whether the floor does what it says: one of its writes replaced the dot, or one is another copy of it that is
-    here. A copy goes as its dot goes. Else a purge could name what everybody still shows."""
-    target, copies = replica.store.one("SELECT target, copies FROM ops WHERE id = ?", (op,))
+def really_replaced(replica: Replica, op: int, floor: list[int], *, held: bool = True) -> bool:
+    """Whether the floor (ops by their local ids) does what it says: all of it is of the same vault, and one of its
+    writes replaced the dot, or one is another copy of it that is here (without `held`: or was). A copy goes as its dot
+    goes. Else a purge could name what everybody still shows."""
+    target, copies, vault = replica.store.one(
+        "SELECT target, copies, vault FROM ops JOIN entries ON entries.id = ops.id / 1024 WHERE ops.id = ?", (op,)
+    )
     first = op if copies is None else replica.op_of(copies)
     if first is None:
         return False
     dot = make_dot(replica.info(first // MAX_COUNT).hash, first % MAX_COUNT)
     replaced = copied = False
     for one in floor:
-        at, replaces, copies, size, counts = replica.store.one(
-            "SELECT target, coalesce(replaces, x''), copies, length(sealed), reason IS NULL FROM ops "
-            "JOIN entries ON entries.id = ops.id / 1024 WHERE ops.id = ?",
-            (one,),
+        found = replica.store.row(
+            "SELECT target, coalesce(replaces, x''), copies, length(sealed) FROM ops "
+            "JOIN entries ON entries.id = ops.id / 1024 WHERE ops.id = ? AND vault = ? AND reason IS NULL",
+            (one, vault),
         )
-        if not counts:
+        if found is None:
             return False
+        at, replaces, copies, size = found
         dots = [replaces[i : i + 18] for i in range(0, len(replaces), 18)]
         replaced = replaced or (at == target and dot in dots)
-        copied = copied or (at == target and copies == dot and one != op and bool(size))
+        copied = copied or (at == target and copies == dot and one != op and (bool(size) or not held))
     (live,) = replica.store.row("SELECT live FROM ops WHERE id = ? AND target = ?", (first, target)) or (True,)
     return copied or (replaced and not live)
 
@@ -177,17 +186,19 @@ def _forget(replica: Replica) -> int:
     """Drop unlock wraps that their person had forgotten, once the newer one is everywhere: no waiting, since the
     newer one opens the older's key."""
     dropped = 0
-    for old, new in replica.state().forgotten.items():
-        if lagging(replica, replica.entry_of(new)):
+    forgotten = replica.state().forgotten
+    frontiers = standing_frontiers(replica) if forgotten else {}
+    for old, new in forgotten.items():
+        if lagging(replica, replica.entry_of(new), frontiers):
             continue
         entry = replica.entry_of(old)
         hashes = replica.statements_of(entry)
         body = decode(replica.store.one("SELECT body FROM entries WHERE id = ?", (entry,))[0])
         statement = body[hashes.index(old)]
-        if statement[0] != UNLOCK or type(statement[2]) is list:
+        if all(type(part) is list for part in statement[2:]):
             continue
-        body[hashes.index(old)] = [*statement[:2], *([hashlib.sha256(part).digest()] for part in statement[2:])]
-        replica.store.run("UPDATE entries SET body = ? WHERE id = ?", (encode(body), entry))
-        replica.forget_statement(old)
+        # Whoever handed it on may have left out one part of it.
+        parts = detached(statement)
+        replica.replace_statement(old, [*parts[:2], *([digest] for digest in parts[2:])])
         dropped += 1
     return dropped

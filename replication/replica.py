@@ -189,6 +189,8 @@ class Replica:
         self._loaded = 0
         self._version = -1
         self._infos: dict[int, EntryInfo] = {}
+        self.asked_up_to = 0
+        """The op (local id) of the last value that a peer was asked for."""
         self._floors_of: tuple[list[Purge], set[tuple[bytes, bytes]]] = ([], set())
         self.refresh()
 
@@ -532,8 +534,8 @@ class Replica:
         entry_id = self.store.last_rowid()
         self._extend_log(number, previous)
         if has_ops:
-            self._insert_ops(entry_id, entry, counted=not reason and not cut)
-            if cut:
+            self._insert_ops(entry_id, entry, valid=not reason, cut=cut)
+            if not reason:
                 self._lift_in(entry_id, entry)
             if not reason and self._has_cut_entries():
                 # The quick way above does not know of writes beyond a cut.
@@ -685,48 +687,43 @@ class Replica:
             self.store.run_many("UPDATE ops SET live = ? WHERE id = ?", changes)
 
     def _floors(self) -> set[tuple[bytes, bytes]]:
-        """(dot, vault) of what the floors of purges in force name: it counts whatever the cuts, or what was purged
-        could be live again."""
+        """What the purges in force lift; remembered, since each new entry is looked at."""
         purges = self._membership.state().purges
         if purges is not self._floors_of[0]:
-            found = {(dot, purge.vault) for purge in purges for floor in purge.items.values() for dot in floor}
-            self._floors_of = (purges, found)
+            self._floors_of = (purges, _floors_in(purges))
         return self._floors_of[1]
 
     def _lift_in(self, entry_id: int, entry: Entry) -> None:
-        """Of an entry beyond a cut, the writes that a floor names."""
+        """Of a new entry, the writes that a floor names: it may be cut later."""
         floors, vault = self._floors(), entry.header.vault
         found = [
             (entry_id * MAX_COUNT + index,)
-            for index in range(len(entry.ops))
-            if floors and (make_dot(entry.hash, index), vault) in floors
+            for index in range(len(entry.ops) if floors else 0)
+            if (make_dot(entry.hash, index), vault) in floors
         ]
         self.store.run_many("INSERT INTO lifted VALUES (?)", found)
 
-    def _lift(self) -> set[tuple[bytes, bytes]]:
-        """Bring what is lifted up to the purges in force. The (vault, target) pairs where that changed."""
-        named: dict[int, tuple[bytes, bytes]] = {}
-        for dot, vault in self._floors():
+    def _lift(self, before: list[Purge]) -> set[tuple[bytes, bytes]]:
+        """Bring what is lifted from the purges that were in force `before` to those that are. The (vault, target)
+        pairs where that changed."""
+        floors = self._floors()
+        changed: set[tuple[bytes, bytes]] = set()
+        for dot, vault in floors ^ _floors_in(before):
             found = self.store.row(
                 "SELECT ops.id, target FROM ops JOIN entries ON entries.id = ops.id / 1024 "
                 "WHERE ops.id = ? AND vault = ? AND reason IS NULL",
                 (self.op_of(dot), vault),
             )
-            if found:
-                named[found[0]] = (vault, found[1])
-        held = {
-            op: (vault, target)
-            for op, vault, target in self.store.rows(
-                "SELECT op, vault, target FROM lifted JOIN ops ON ops.id = op JOIN entries ON entries.id = op / 1024"
-            )
-        }
-        self.store.run_many("DELETE FROM lifted WHERE op = ?", [(op,) for op in held.keys() - named.keys()])
-        self.store.run_many("INSERT INTO lifted VALUES (?)", [(op,) for op in named.keys() - held.keys()])
-        changed = {named.get(op) or held[op] for op in named.keys() ^ held.keys()}
+            if found and (dot, vault) in floors:
+                self.store.run("INSERT OR IGNORE INTO lifted VALUES (?)", (found[0],))
+            elif found:
+                self.store.run("DELETE FROM lifted WHERE op = ?", (found[0],))
+            changed |= {(vault, found[1])} if found else set()
         self.store.run_many("INSERT INTO recounts (vault, target) VALUES (?, ?)", sorted(changed))
         return changed
 
-    def _insert_ops(self, entry_id: int, entry: Entry, *, counted: bool) -> None:
+    def _insert_ops(self, entry_id: int, entry: Entry, *, valid: bool, cut: bool) -> None:
+        counted = valid and not cut
         first, last = make_dot(entry.hash, 0), make_dot(entry.hash, 0xFFFF)
         already = self._replaced_between(first, last, entry.header.vault) if counted else set()
         rows, names, missing = [], [], []
@@ -737,7 +734,7 @@ class Replica:
             rows.append((op_id, target, b"".join(replaces) or None, copies or None, value, live))
             if digest:
                 missing.append((op_id, digest))
-            if counted:
+            if valid:  # of one beyond a cut, too: it may count later, and is counted anew until then
                 names += [(dot, op_id, target) for dot in replaces]
         self.store.run_many("INSERT INTO ops VALUES (?, ?, ?, ?, ?, ?)", rows)
         self.store.run_many("INSERT INTO missing VALUES (?, ?)", missing)
@@ -793,8 +790,8 @@ class Replica:
         after = self._membership.state()
         if (before.cuts, before.taken_in, before.undone) != (after.cuts, after.taken_in, after.undone):
             self._recount()
-        if before.purges != after.purges:
-            self._recount_targets(self._lift())
+        if [purge.hash for purge in before.purges] != [purge.hash for purge in after.purges]:
+            self._recount_targets(self._lift(before.purges))
 
     def rebuild(self) -> None:
         """Judge and merge everything anew from the entries alone: after an update, what was not understood before
@@ -809,7 +806,8 @@ class Replica:
                 self._judge_ops(entry)
             self._infos.clear()
             self._recount()
-            self._lift()
+            self.store.run("DELETE FROM lifted")
+            self._lift([])
             targets = self.store.rows(
                 "SELECT DISTINCT vault, target FROM ops JOIN entries ON entries.id = ops.id / 1024"
             )
@@ -828,7 +826,9 @@ class Replica:
 
     def _judge_ops(self, entry: int) -> None:
         reason = self._why_without_effect(self._header_of(entry))
-        self.store.run("UPDATE entries SET reason = ? WHERE id = ?", (reason or None, entry))
+        self.store.run(
+            "UPDATE entries SET reason = ?, cut = cut AND ? WHERE id = ?", (reason or None, not reason, entry)
+        )
         if not reason:
             rows = self.store.rows(
                 "SELECT id, replaces FROM ops WHERE id BETWEEN ? AND ? AND replaces IS NOT NULL",
@@ -960,9 +960,13 @@ class Replica:
         row = self.store.row("SELECT forked FROM logs WHERE log = ?", (log,))
         return bool(row and row[0])
 
-    def forget_statement(self, statement: bytes) -> None:
-        """Its body was changed in the store (a wrap was dropped from it): read it anew."""
-        self._membership.replace_body(self._statements_in(self.entry_of(statement)))
+    def replace_statement(self, name: bytes, body: list[Any]) -> None:
+        """The same statement with parts that were not here, or without parts that are forgotten."""
+        entry = self.entry_of(name)
+        bodies = _stored(self.store.one("SELECT body FROM entries WHERE id = ?", (entry,))[0])
+        bodies[self.statements_of(entry).index(name)] = body
+        self.store.run("UPDATE entries SET body = ? WHERE id = ?", (encode(bodies), entry))
+        self._membership.replace_body(self._statements_in(entry))
 
     def count_at(self, vault: bytes, targets: Iterable[bytes]) -> int:
         """How many ops with effect were ever written at some targets."""
@@ -1210,6 +1214,12 @@ class Replica:
             "SELECT logs.log, count(*) FROM entries JOIN logs ON number = entries.log GROUP BY number"
         )
         return sum(max(0, count - held.get(log, 0)) for log, count in mine)
+
+
+def _floors_in(purges: list[Purge]) -> set[tuple[bytes, bytes]]:
+    """(dot, vault) of what the floors of purges name: it counts whatever the cuts, or what was purged could be live
+    again."""
+    return {(dot, purge.vault) for purge in purges for floor in purge.items.values() for dot in floor}
 
 
 def _stored_op(row: Any) -> StoredOp:

@@ -526,12 +526,14 @@ class SyncSession:
             self._to_answer = ()
         if self._asking or not self.level() or self._asked_at == self._replica.last_id():
             return messages
-        lacking = [dot for dot, _ in wanted(self._replica, len(self._asked) + MAX_WANTED) if dot not in self._asked]
-        room = MAX_ASKED - len(self._asked)
-        self._asking = tuple(lacking[: min(room, MAX_WANTED)])
-        if not self._asking:
+        # From where the last question ended, to whichever peer: what nobody has must not hide what comes after it.
+        found = wanted(self._replica, len(self._asked) + MAX_WANTED, self._replica.asked_up_to)
+        lacking = [one for one in found if one[0] not in self._asked][: min(MAX_ASKED - len(self._asked), MAX_WANTED)]
+        if not lacking:
             self._asked_at = self._replica.last_id()
             return messages
+        self._asking = tuple(dot for dot, _ in lacking)
+        self._replica.asked_up_to = lacking[-1][1]
         self._asked.update(self._asking)
         return [*messages, Want(self._asking)]
 

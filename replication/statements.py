@@ -48,7 +48,9 @@ MAX_CHANGES: Final = 256
 """How often one person's role, or their right in one vault, may change, and how many proposals and discovery keys one
 admin may state: an admin gone mad can make others weigh no more."""
 MAX_PURGES: Final = 1024
-"""Purges that one person may state, and what one of them may name."""
+"""What one purge may name."""
+MAX_PURGED: Final = 1 << 18
+"""Dots that all purges of one person may name, floors among them."""
 MAX_FLOOR: Final = 64
 MAX_NAMED: Final = 256
 """What one recovery may remove, and one statement may forget."""
@@ -206,6 +208,11 @@ def read_purge(value: list[Any]) -> dict[bytes, frozenset[bytes]]:
         items[pair[0]] = frozenset(_read_names(pair[1], 18, "dots out of order"))
     need(_in_order([pair[0] for pair in value]), "dots out of order")
     return items
+
+
+def purge_size(items: dict[bytes, frozenset[bytes]]) -> int:
+    """How many dots a purge names, floors among them."""
+    return len(items) + sum(map(len, items.values()))
 
 
 def read_forgotten(value: list[Any]) -> list[bytes]:

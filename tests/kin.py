@@ -208,8 +208,7 @@ def write_op(
     epoch = epoch or (found.newest_epoch() if found else None) or b"E" * 32
 
     def draft(position: Position) -> Draft:
-        place = {"vault": vault, "epoch": epoch, "suite": suite, "salt": b"s" * 32, "commitment": b"c" * 32}
-        return Draft((make(position),), **place)
+        return Draft((make(position),), (), vault, epoch, suite, b"s" * 32, b"c" * 32)
 
     return replica.append(author.id, author.sign, draft, now).hash[:16] + b"\0\0"
 

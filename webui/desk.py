@@ -20,6 +20,7 @@ from node.keyholder import Unlocked, unlock
 from node.opening import open_replica, store_errors
 from node.secret_keys import SecretKeys
 from node.unlock import WrongPassword
+from node.upkeep import at_unlock, device_name
 from node.vault import Vaults
 from replication.encoding import decode, encode
 from replication.errors import Malformed
@@ -99,7 +100,7 @@ class Desk:
     def begin(self, unlocked: Unlocked) -> tuple[str, str]:
         """A session for a person whose keys are open."""
         vaults = Vaults(self.replica, unlocked, random_bytes=secrets.token_bytes, clock=now_ms)
-        vaults.grant_missing()
+        at_unlock(self.replica, unlocked, vaults, device_name(), secrets.token_bytes)
         self._people[unlocked.person] = (unlocked, vaults)
         return self.sessions.begin(unlocked.person)
 

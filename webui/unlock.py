@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import secrets
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +12,7 @@ from node.family import NewPerson, admit_person_here, found
 from node.identity import load_or_create
 from node.keyholder import sign_ins
 from node.strength import check_master_password
+from node.upkeep import device_name
 from webui.clock import now_ms
 from webui.desk import Desk
 from webui.joining import Joining
@@ -32,11 +32,6 @@ JOINING: Final = ("unlock.join_state", "unlock.join_password", "unlock.join_fini
 def _desk() -> Desk:
     desk: Desk = g.desk
     return desk
-
-
-def device_name() -> str:
-    """What this device is called unless a person says otherwise."""
-    return platform.node().split(".")[0][:64] or "this device"
 
 
 def _with_session(response: Response, halves: tuple[str, str]) -> Response:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import pytest
 
+from replication.encoding import decode, encode
 from replication.membership import (
     A_DEVICE,
     ADMIN,
@@ -267,3 +270,87 @@ def test_an_unlock_wrap_is_forgotten_as_soon_as_the_newer_one_is_everywhere(one:
         assert second.wrap is not None
         assert replica.put_aside() == []
     assert one.frontier() == copy(one, "another").frontier()
+
+
+def test_a_floor_in_another_vault_destroys_nothing(one: Replica, family: Family):
+    """An admin without any right there makes copies in a vault of their own."""
+    shown_dot = write(one, family.anna, family.vault, "t", "shown")
+    copied = write_copy(one, family.anna, family.directory, "t", shown_dot, "junk")
+    named = write(one, family.anna, family.directory, "t", "junk", replaces=[shown_dot])
+    purge(one, family.anna, family.vault, shown_dot, copied)
+    purge(one, family.anna, family.vault, shown_dot, named)
+    stand((one, family.laptop))
+    assert drop_purged(one, NOW, 0) == 0
+    assert has_value(one, "shown")
+
+
+def test_a_purge_that_lies_keeps_no_value_from_being_asked_for(one: Replica, family: Family):
+    dot = write(one, family.anna, family.vault, "t", "shown")
+    purge(one, family.anna, family.vault, dot, b"?" * 18)
+    behind = stripped(one, "behind who keeps values back")
+    assert [found for found, _ in wanted(behind, 10)] == [dot]
+    sync(behind, one)
+    assert has_value(behind, "shown")
+
+
+@pytest.mark.parametrize("order", ["floor first", "purge first"])
+def test_the_floor_counts_whenever_it_came(one: Replica, family: Family, order: str):
+    """Purge, floor, removal; or floor, purge, removal: what was purged is live nowhere."""
+    phone = ben_in(one, family)
+    old = write(one, family.anna, family.vault, "t", "old")
+    sync(one, phone)
+    new = write(phone, BEN, family.vault, "t", "bens")
+    if order == "floor first":
+        sync(one, phone)
+    purge(one, family.anna, family.vault, old, new)
+    sync(one, phone)
+    state(one, family.anna, [REMOVE, A_DEVICE, PHONE.id, []])
+    assert shown(one) == {"t": {"bens"}}
+    table = one.table()
+    one.rebuild()
+    assert one.table() == table
+
+
+def test_a_wrap_that_was_kept_back_is_asked_for_and_half_a_wrap_forgets_like_a_whole_one(one: Replica, family: Family):
+    wrap = b"first wrap".ljust(64, b".")
+    for said in (wrap, b"second wrap".ljust(64, b".")):
+        assert state(one, family.anna, [UNLOCK, family.person, said, b"older".ljust(64, b".")]) == ""
+    two = stripped(one, "behind who keeps wraps back")
+    first, _ = two.state().unlocks[family.person]
+    assert first.wrap is None
+    sync(one, two)
+    assert two.state().unlocks == one.state().unlocks
+    assert wanted(two, 10) == []
+    old, new = (unlock.hash for unlock in one.state().unlocks[family.person])
+    assert state(one, family.anna, [FORGET, [old], new]) == ""
+    half = stripped(one, "half", parts=1)
+    one.sign_frontier(family.laptop.id, family.laptop.sign, NOW)
+    half.take_signed_frontier(one.signed_frontiers()[family.laptop.id].to_wire())
+    assert drop_purged(half, NOW) == drop_purged(one, NOW) == 1
+    assert wires(half)[1] == wires(one)[1]
+
+
+def stripped(source: Replica, name: str, parts: int = 2) -> Replica:
+    """A copy behind a peer that keeps back every value, and the last `parts` of each unlock statement."""
+    made = new_replica(name, source.family)
+    handed = []
+    for wire in wires(source):
+        *before, body = decode(wire)
+        for item in body:
+            if type(item[0]) is bytes and type(item[2]) is bytes:
+                item[2] = [sha256(item[2]).digest()]
+            elif item[0] == UNLOCK:
+                item[4 - parts :] = [[sha256(part).digest()] for part in item[4 - parts :]]
+        handed.append(encode([*before, body]))
+    assert made.ingest(handed).refused is None
+    return made
+
+
+def test_a_clock_that_was_ahead_makes_the_waiting_begin_anew(one: Replica, family: Family):
+    old = write(one, family.anna, family.vault, "t", "old")
+    new = write(one, family.anna, family.vault, "t", "new")
+    purge(one, family.anna, family.vault, old, new)
+    stand((one, family.laptop))
+    assert drop_purged(one, NOW + 100 * WAITING_MS) == 0
+    assert drop_purged(one, NOW) == 0
+    assert drop_purged(one, NOW + WAITING_MS) == 1

@@ -9,6 +9,7 @@ import pytest
 from replication.membership import (
     EPOCH,
     GRANT,
+    MAX_PURGED,
     OWNS,
     PRIVATE,
     PURGE,
@@ -290,7 +291,8 @@ def test_a_purge_by_an_admin_lowered_apart_is_not_in_force(house: House):
 def test_nobody_purges_without_end(house: House):
     said = [house.add(ANNA, [PURGE, house.vault, [[dot(1), [dot(2)]]]]) for _ in range(2)]
     assert said == [[""], [""]]
-    house.state().stated[PURGE, house.people[0]] = 1024
+    assert house.state().stated[PURGE, house.people[0]] == 4
+    house.state().stated[PURGE, house.people[0]] = MAX_PURGED
     assert house.add(ANNA, [PURGE, house.vault, [[dot(1), [dot(2)]]]]) == ["too many purges"]
 
 

@@ -113,8 +113,8 @@ def test_equal_copies_of_twenty_logs_need_one_round_trip_and_under_2_kib(one: Re
     for device in (family.laptop, phone):
         one.sign_frontier(device.id, device.sign, 0)
     two = copy(one, "two")
-    for device in one.signed_frontiers().values():
-        two.take_signed_frontier(device.to_wire())
+    for signed in one.signed_frontiers().values():
+        two.take_signed_frontier(signed.to_wire())
     assert len({row.log for row in one.frontier()}) == 20
     left, right = SyncSession(one, 0), SyncSession(two, 0)
     (first,), (second,) = left.messages_to_send(0), right.messages_to_send(0)

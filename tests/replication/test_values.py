@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from hashlib import sha256
 
 import pytest
@@ -10,7 +11,7 @@ from replication.encoding import decode, encode
 from replication.entry import MAX_SEALED, Op, from_wire
 from replication.errors import Malformed
 from replication.membership import WRITER, WRITES
-from replication.replica import MAX_BATCH, Replica
+from replication.replica import MAX_BATCH, Position, Replica
 from replication.values import take_values, values, wanted
 from tests.kin import Author, Family, at, copy, new_replica, sealed, shown, sync, wires, write, write_copy, write_op
 
@@ -102,7 +103,7 @@ def test_without_its_values_a_copy_of_the_family_still_chains_and_merges(one: Re
     assert two.live_dots(family.vault, at("t")) == [dot]
     (op,) = two.ops_at(family.vault, [at("t")])
     assert op.missing
-    assert wanted(two, 10)[0][0] == dot, "what is live comes first"
+    assert wanted(two, 10, wanted(two, 10)[0][1])[0][0] == dot, "from where one left off, and round"
     assert len(wanted(two, 10)) == 2
     assert wanted(one, 10) == []
 
@@ -145,11 +146,13 @@ def test_a_value_is_read_as_missing_until_it_comes_not_as_nothing(one: Replica, 
     assert not op.missing
 
 
+def _given(op: Op, _: Position) -> Op:
+    return op
+
+
 def test_values_are_given_in_bounded_lots(one: Replica, family: Family):
-    dots = [
-        write_op(one, family.anna, family.vault, lambda _, n=n: Op(at(str(n)), (), bytes([n]) * MAX_SEALED))
-        for n in range(6)
-    ]
+    ops = [Op(at(str(number)), (), bytes([number]) * MAX_SEALED) for number in range(6)]
+    dots = [write_op(one, family.anna, family.vault, partial(_given, op)) for op in ops]
     given = values(one, dots)
     assert 0 < sum(len(value) for _, value in given) <= MAX_BATCH
     assert len(given) < 6
