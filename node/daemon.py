@@ -509,7 +509,11 @@ class Node:
         """Destroy what was purged and is due, at start and then hourly."""
         while True:
             if self.replica.family is not None:
-                drop_purged(self.replica, now_ms())
+                try:
+                    drop_purged(self.replica, now_ms())
+                except StoreError as error:
+                    if error.kind != "busy":  # somebody imports just now: in an hour, then
+                        raise
             await trio.sleep(PURGE_S)
 
     # mDNS

@@ -148,8 +148,8 @@ def _one_branch() -> list[Patch]:
 def _clock() -> list[Patch]:
     real = vars(Replica)["_insert_ops"]
 
-    def newest_wins(self: Replica, entry_id: int, entry: Entry, *, counted: bool) -> None:
-        real(self, entry_id, entry, counted=counted)
+    def newest_wins(self: Replica, entry_id: int, entry: Entry, *, valid: bool, cut: bool) -> None:
+        real(self, entry_id, entry, valid=valid, cut=cut)
         for op in entry.ops:
             live = self.ops_at(entry.header.vault, [op.target])
             for loser in sorted(live, key=lambda o: self.info(o.entry).wall_time)[:-1]:
@@ -285,9 +285,9 @@ def _dots() -> list[Patch]:
 def _unseen_key() -> list[Patch]:
     real = vars(Replica)["_insert_ops"]
 
-    def all_live(self: Replica, entry_id: int, entry: Entry, *, counted: bool) -> None:
-        real(self, entry_id, entry, counted=counted)
-        if not counted:
+    def all_live(self: Replica, entry_id: int, entry: Entry, *, valid: bool, cut: bool) -> None:
+        real(self, entry_id, entry, valid=valid, cut=cut)
+        if not valid or cut:
             self.store.run("UPDATE ops SET live = 1 WHERE id / 1024 = ?", (entry_id,))
 
     return [(Replica, "_insert_ops", all_live)]
@@ -473,7 +473,7 @@ def _goes_on() -> list[Patch]:
 
 
 def _purge_live() -> list[Patch]:
-    return [(purge, "_really_replaced", lambda *_: True)]
+    return [(purge, "really_replaced", lambda *_, **__: True)]
 
 
 def _floor_ignored() -> list[Patch]:
@@ -493,9 +493,9 @@ def _copies_write() -> list[Patch]:
     """A copy is taken for a write of its own."""
     real = vars(Replica)["_insert_ops"]
 
-    def insert(self: Replica, entry_id: int, entry: Entry, *, counted: bool) -> None:
-        real(self, entry_id, entry, counted=counted)
-        if counted:
+    def insert(self: Replica, entry_id: int, entry: Entry, *, valid: bool, cut: bool) -> None:
+        real(self, entry_id, entry, valid=valid, cut=cut)
+        if valid and not cut:
             self.store.run("UPDATE ops SET live = 1 WHERE copies IS NOT NULL AND id / 1024 = ?", (entry_id,))
 
     return [(Replica, "_insert_ops", insert)]

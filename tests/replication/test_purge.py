@@ -354,3 +354,12 @@ def test_a_clock_that_was_ahead_makes_the_waiting_begin_anew(one: Replica, famil
     assert drop_purged(one, NOW + 100 * WAITING_MS) == 0
     assert drop_purged(one, NOW) == 0
     assert drop_purged(one, NOW + WAITING_MS) == 1
+
+
+def test_a_floor_that_names_no_op_of_an_entry_that_is_here_is_no_damage(one: Replica, family: Family):
+    old = write(one, family.anna, family.vault, "t", "old")
+    new = write(one, family.anna, family.vault, "t", "new")
+    purge(one, family.anna, family.vault, old, new[:16] + b"\x03\xff")
+    stand((one, family.laptop))
+    assert drop_purged(one, NOW, 0) == 0
+    assert has_value(one, "old")

@@ -445,3 +445,27 @@ def test_a_founding_that_removes_its_own_device_has_no_such_effect():
     removal = [REMOVE, A_DEVICE, LAPTOPS[0].id, []]
     reasons = it.add(PEOPLE[0], FOUNDING, admission, admit_device(FAMILY, LAPTOPS[0], person), removal)
     assert reasons == ["", "", "", "no admin would be left who can act"]
+
+
+def test_what_a_cut_write_named_stays_replaced_when_it_is_taken_in_before_that_comes(two: Any):
+    """Ben wrote over Cleo's value; he is removed and his write taken in; Cleo's arrives after all that, or before."""
+    ours, family, theirs, ben, person, _ = two
+    cleo = Author("cleo")
+    cleos = family.admit(ours, cleo, Author("cleos phone"), WRITER)
+    family.grant(ours, family.vault, cleos, WRITES, cleo)
+    sync(ours, theirs)
+    apart = copy(ours, "cleos phone")
+    write(apart, cleo, family.vault, "t", "cleos")
+    sync(apart, theirs)
+    write(theirs, ben, family.vault, "t", "bens")
+    base = wires(ours)
+    late, over = wires(theirs)[-2:]
+    assert state(ours, family.anna, [REMOVE, A_PERSON, person, []]) == ""
+    sync(ours, theirs)
+    log, head = next((log, head) for log, author, head, _ in theirs.tips() if author == ben.id)
+    assert state(ours, family.anna, [TAKE_IN, log, head]) == ""
+    taken = [wire for wire in wires(ours) if wire not in [*base, late, over]]
+    for order in ([late, over, *taken], [taken[0], over, taken[1], late]):
+        found = new_replica("another", ours.family)
+        assert found.ingest([*base, *order]).refused is None
+        assert shown(found, family.vault) == {"t": {"bens"}}
