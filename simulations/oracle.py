@@ -242,12 +242,31 @@ def _check_accounts(world: World) -> None:
     demand("authority", powerless <= oracle.powerless, "an honest statement has no effect")
 
 
+def _lacking(device: Device) -> set[bytes]:
+    """The dots whose values are not there."""
+    rows = device.node.store.rows("SELECT hash, op % 1024 FROM missing JOIN entries ON entries.id = op / 1024")
+    return {make_dot(digest, index) for digest, index in rows}
+
+
+def _is_to_be_had(world: World, device: Device, dot: bytes) -> bool:
+    """Not if it was kept back from all who remain, by an attacker on the way from who was removed, or was put back to
+    before they wrote it."""
+    op, here = device.node.op_of(dot), world.remaining()
+    author = device.node.info((op or 0) // 1024).author
+    stays = author in {holder.id for other in here for holder in other.holders} - world.put_back
+    return stays or any(_has_value(other, dot) for other in here)
+
+
+def _has_value(device: Device, dot: bytes) -> bool:
+    op = device.node.op_of(dot)
+    return bool(device.node.store.row("SELECT 1 FROM ops WHERE id = ? AND length(sealed) > 0", (op,)))
+
+
 def _check_wanted(world: World) -> None:
-    """Every value is here that nobody purged."""
+    """Every value is here that nobody purged, and that is to be had."""
     purged = world.oracle.purges()
     for device in world.remaining():
-        rows = device.node.store.rows("SELECT hash, op % 1024 FROM missing JOIN entries ON entries.id = op / 1024")
-        lacking = {make_dot(digest, index) for digest, index in rows} - purged
+        lacking = {dot for dot in _lacking(device) - purged if _is_to_be_had(world, device, dot)}
         demand("kept", not lacking, f"{device.name} lacks {len(lacking)} values that nobody purged")
 
 
@@ -395,7 +414,8 @@ def _check_forks(world: World) -> None:
 
 
 def _check_views(world: World) -> None:
-    expected, remaining = world.oracle.shown(world.held()), world.remaining()
+    expected, remaining, gone = world.oracle.shown(world.held()), world.remaining(), _nowhere(world)
+    spoilt = {place[0] for shown in expected.values() for place, pairs in shown.items() if gone & {d for d, _ in pairs}}
     items: dict[tuple[bytes, bytes], Item] = {}
     bases = {dot: value for shown in expected.values() for (_, name, _), some in shown.items() if name == BASE
              for dot, value in some}  # fmt: skip
@@ -407,14 +427,27 @@ def _check_views(world: World) -> None:
         for vault in sorted(readable):
             lacking = set(state.vaults[vault].epochs) - set(desk.keys().get(vault, {}))
             demand("views", not lacking, f"{device.name} lacks {len(lacking)} keys of a vault it may read")
-            seen = _seen(desk, vault, world.oracle.copies, bases)
-            wanted = expected.get(vault, {})
+            seen = _less(_seen(desk, vault, world.oracle.copies, bases), gone)
+            wanted = expected[vault] = _less(expected.get(vault, {}), gone)
             demand("views", seen == wanted, f"{device.name} shows {_difference(seen, wanted)}")
             for record in sorted({record for record, _, _ in wanted}):
                 item = desk.item(vault, record)
                 demand("views", items.setdefault((vault, record), item) == item, f"an item at {device.name}")
     for (vault, record), item in items.items():
-        _check_item(expected[vault], record, item)
+        if record not in spoilt:
+            _check_item(expected[vault], record, item)
+
+
+def _nowhere(world: World) -> set[bytes]:
+    """The dots whose values nobody who remains has, and nobody had to keep."""
+    first = world.devices[0]
+    return {dot for dot in _lacking(first) if not _is_to_be_had(world, first, dot)}
+
+
+def _less(shown: Shown, gone: set[bytes]) -> Shown:
+    """Without some dots: one whose value is nowhere may still be shown by a copy."""
+    fewer = {place: {pair for pair in values if pair[0] not in gone} for place, values in shown.items()}
+    return {place: values for place, values in fewer.items() if values}
 
 
 def _seen(desk: Desk, vault: bytes, copies: dict[bytes, set[bytes]], bases: dict[bytes, bytes]) -> Shown:
@@ -466,7 +499,7 @@ def _check_history(world: World) -> None:
     """Every value ever acknowledged can still be opened by who may read it."""
     values, remaining = world.oracle.values(world.held()), world.remaining()
     done: set[bytes] = set()
-    purged = world.oracle.purges()
+    purged = world.oracle.purges() | _nowhere(world)
     for device, desk in world.desks():
         for vault in sorted(set(desk.keys()) - done) if device in remaining else ():
             done.add(vault)

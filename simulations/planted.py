@@ -716,7 +716,7 @@ BUGS: Final = (
     Bug("unproved", "nobody looks whether a key that is admitted is held", ("authority",), _unproved),
     Bug("fork-unseen", "a log with two branches is taken for one", ("alive", "agree", "forks"), _fork_unseen),
     Bug("not-recounted", "what a cut changes is not looked at again", ("live", "agree", "views"), _no_recount),
-    Bug("own-only", "a peer sends only what it wrote itself", ("alive", "agree", "views"), _own_only),
+    Bug("own-only", "a peer sends only what it wrote itself", ("alive", "agree", "views", "durable"), _own_only),
     Bug("not-synced", "a commit does not wait for the disk", ("durable",), _not_synced, power=True),
     Bug("purge-of-live", "what shows is destroyed if a purge names it", ("kept", "views"), _purge_live),
     Bug("floor-ignored", "a floor is cut off, what it replaced is purged", ("views", "live", "agree"), _floor_ignored),

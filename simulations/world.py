@@ -50,6 +50,8 @@ class Device:
     """The entry that admitted it."""
     promised: set[bytes] = field(default_factory=set)
     """Entries that this device acknowledged, to its people or to a peer."""
+    returning: set[bytes] = field(default_factory=set)
+    """Entries on its disk that were on none."""
     due: dict[bytes, int] = field(default_factory=dict)
     """Dot to the earliest time, by its clock, at which it was seen to hold the purge."""
     quota: Quota = field(default_factory=Quota)
@@ -247,7 +249,7 @@ class World:
         for entry, digest in device.node.store.rows("SELECT id, hash FROM entries ORDER BY id"):
             if digest not in self.oracle.entries:
                 info = device.node.info(entry)
-                if info.author in own and self.oracle.attempted(info):
+                if (info.author in own or digest in device.returning) and self.oracle.attempted(info):
                     reasons = device.node.store.row(
                         "SELECT count(*) FROM statements WHERE entry = ? AND reason != ''", (entry,)
                     )[0]
@@ -281,6 +283,8 @@ class World:
         old = device.disk
         device.disk = self._disk(snapshot.content)
         device.promised = device.disk.hashes()
+        # What had been lost everywhere else, and is on the disk that is put back.
+        device.returning = device.promised - set(self.oracle.entries)
         self._lose(old.hashes())
         old.discard()
         if known:
