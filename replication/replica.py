@@ -229,6 +229,8 @@ class Replica:
         off at its last step) another may take its place."""
         with self.store.write():
             held = self.store.meta("family")
+            if held == family == self.family:
+                return  # what is known of it stays known
             if held is not None and held != family and self.last_id():
                 raise LocalProtocolError("this store holds another family")
             self.store.set_meta("family", family)

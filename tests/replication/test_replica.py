@@ -589,3 +589,11 @@ def test_the_word_of_a_device_whose_recovery_had_no_effect_ends_no_connection(on
     sync(one, two)
     assert len(one.state().people) == len(two.state().people) == 2
     assert one.table() == two.table()
+
+
+def test_who_adopts_their_own_family_again_forgets_nothing(one: Replica, family: Family):
+    write(one, family.anna, family.vault, "t", "first")
+    one.adopt(family.family)
+    assert list(one.state().people) == [family.person]
+    write(one, family.anna, family.vault, "t", "second")
+    assert shown(one) == {"t": {"second"}}
