@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,11 @@ VERSION: Final = 1
 KEY_FILE: Final = "device.key"
 PEM_FILE: Final = "device.pem"
 _LIMIT: Final = 4096
+
+
+def host_name() -> str:
+    """What this machine calls itself, at most 64 characters: a device's name unless a person says otherwise."""
+    return platform.node().partition(".")[0][:64] or "this device"
 
 
 @dataclass(frozen=True, repr=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
 
 from node.discovery_keys import renewal
@@ -11,11 +10,6 @@ from node.passwords import forget_old_wraps
 from node.people import introduce, say
 from node.vault import Vaults
 from replication.replica import Replica
-
-
-def device_name() -> str:
-    """What this machine calls itself, at most 64 characters."""
-    return platform.node().partition(".")[0][:64] or "this device"
 
 
 def at_unlock(

@@ -16,11 +16,12 @@ from typing import Final
 
 from node.control import tell_changed
 from node.errors import ExitCode, KinringError
+from node.identity import host_name
 from node.keyholder import Unlocked, unlock
 from node.opening import open_replica, store_errors
 from node.secret_keys import SecretKeys
 from node.unlock import WrongPassword
-from node.upkeep import at_unlock, device_name
+from node.upkeep import at_unlock
 from node.vault import Vaults
 from replication.encoding import decode, encode
 from replication.errors import Malformed
@@ -100,7 +101,7 @@ class Desk:
     def begin(self, unlocked: Unlocked) -> tuple[str, str]:
         """A session for a person whose keys are open."""
         vaults = Vaults(self.replica, unlocked, random_bytes=secrets.token_bytes, clock=now_ms)
-        at_unlock(self.replica, unlocked, vaults, device_name(), secrets.token_bytes)
+        at_unlock(self.replica, unlocked, vaults, host_name(), secrets.token_bytes)
         self._people[unlocked.person] = (unlocked, vaults)
         return self.sessions.begin(unlocked.person)
 

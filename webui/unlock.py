@@ -9,10 +9,9 @@ from flask import Blueprint, Response, current_app, g, redirect, render_template
 
 from node.errors import ExitCode, KinringError
 from node.family import NewPerson, admit_person_here, found
-from node.identity import load_or_create
+from node.identity import host_name, load_or_create
 from node.keyholder import sign_ins
 from node.strength import check_master_password
-from node.upkeep import device_name
 from webui.clock import now_ms
 from webui.desk import Desk
 from webui.joining import Joining
@@ -50,7 +49,7 @@ def _with_session(response: Response, halves: tuple[str, str]) -> Response:
 def welcome() -> BaseResponse | str:
     if _desk().replica.family is not None:
         return redirect("/unlock", 303)
-    return render_template("welcome.html", device_name=device_name())
+    return render_template("welcome.html", device_name=host_name())
 
 
 @routes.post("/found")
@@ -61,7 +60,7 @@ def found_family() -> BaseResponse:
         raise KinringError("this device belongs to a family already", "unlock it", ExitCode.CONFLICT)
     who = _new_person()
     admitted = found(desk.replica, load_or_create(desk.folder, secrets.token_bytes), desk.secrets, who,
-                     device_name=request.form.get("device", "").strip()[:64] or device_name(),
+                     device_name=request.form.get("device", "").strip()[:64] or host_name(),
                      random_bytes=secrets.token_bytes, now=now_ms())  # fmt: skip
     page = Response(render_template("kit.html", admitted=admitted, who=who))
     return _with_session(page, desk.begin(admitted.unlocked))
@@ -137,7 +136,7 @@ def _joining() -> Joining:
 def join() -> BaseResponse | str:
     if _desk().replica.family is not None:
         return redirect("/unlock", 303)
-    return render_template("join.html", device_name=device_name())
+    return render_template("join.html", device_name=host_name())
 
 
 @routes.post("/join")
@@ -148,7 +147,7 @@ def join_start() -> BaseResponse:
     if desk.joining is not None:
         desk.joining.give_up()
     desk.joining = Joining(desk.folder, desk.runtime, request.form.get("invitation", "").strip(),
-                           request.form.get("device", "").strip()[:64] or device_name())  # fmt: skip
+                           request.form.get("device", "").strip()[:64] or host_name())  # fmt: skip
     desk.joining.start()
     page = Response(render_template("frame.html", next="/join/state"))
     return _with_session(page, desk.sessions.begin(b""))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -263,7 +262,7 @@ def join(
 
     Example: kinring join KINRING:1...
     """
-    from node.identity import load_or_create
+    from node.identity import host_name, load_or_create
     from node.joining import Newcomer, follow_invitation
     from node.processes import a_node
     from node.secret_keys import SecretKeys
@@ -271,7 +270,7 @@ def join(
     text = sys.stdin.readline() if invitation == "-" else invitation
     folder, runtime = call.folder(create=True), call.runtime()
     replica = call.replica(create=True)
-    name = (device_name or platform.node() or "a device")[:64]
+    name = (device_name or host_name())[:64]
     newcomer = Newcomer(replica, load_or_create(folder, _random()), SecretKeys(folder), name, blind)
     options: Sequence[str] = ["--mdns", mdns, *(word for host in listen for word in ("--listen", host))]
     options = [*options, *(["--peer-port", str(peer_port)] if peer_port is not None else [])]

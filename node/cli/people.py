@@ -62,7 +62,7 @@ def _admit(call: Call, password: str, name: str, device_name: str) -> tuple[Admi
     import secrets
 
     from node.family import SUITES, NewPerson, admit_person_here, found
-    from node.identity import load_or_create
+    from node.identity import host_name, load_or_create
     from node.secret_keys import SecretKeys
     from node.unlock import ARGON2ID, PBKDF2
 
@@ -80,12 +80,6 @@ def _admit(call: Call, password: str, name: str, device_name: str) -> tuple[Admi
         ), False
     return found(replica, device, keys, who, device_name=device_name or host_name(),
                  random_bytes=secrets.token_bytes, now=now_ms()), True  # fmt: skip
-
-
-def host_name() -> str:
-    import platform
-
-    return platform.node().partition(".")[0] or "first device"
 
 
 def role_name(role: int) -> str:
@@ -224,6 +218,7 @@ def unlock(call: Call) -> None:
     from node.folders import write_private
     from node.handles import create
     from node.housekeeping import tidy
+    from node.identity import host_name
     from node.upkeep import at_unlock
 
     unlocked = call.unlock_with_password()

@@ -13,7 +13,7 @@ import click
 from node.cli.call import Call, command, note, now_ms
 from node.cli.naming import ask, find_id
 from node.cli.output import instant, pairs, table
-from node.cli.people import host_name, role_name
+from node.cli.people import role_name
 from node.errors import ExitCode, KinringError
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def recover_me(
     """
     import secrets
 
+    from node.identity import host_name
     from node.recovery import copy_entries
     from node.recovery import recover_me as recover
     from node.unlock import parse_recovery_code
@@ -103,6 +104,7 @@ def recover_family(
     """
     import secrets
 
+    from node.identity import host_name
     from node.recovery import copy_entries
     from node.recovery import recover_family as recover
     from node.unlock import parse_recovery_code
